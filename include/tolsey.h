@@ -1,0 +1,580 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TOLSEY_H
+#define TOLSEY_H
+
+/**
+ * tolsey.h - shared memory segments and mailboxes for processes on one machine
+ *
+ * A *space* is a directory that holds named objects. A *segment* is a piece of
+ * memory that processes attach. A *mailbox* is a queue of messages with many
+ * senders and many receivers; each message goes to exactly one receiver. A
+ * *link* is one opening of a mailbox by one process.
+ *
+ *	struct tol_link *jobs;
+ *	char buf[64];
+ *
+ *	tol_mailbox_create("jobs", 64, NULL);
+ *	tol_open(&jobs, "jobs", NULL);
+ *	tol_send(jobs, "hello", 5, TOL_FOREVER);
+ *	ssize_t n = tol_recv(jobs, buf, sizeof(buf), TOL_NOWAIT);
+ *	tol_close(jobs);
+ *	tol_mailbox_remove("jobs", NULL);
+ *
+ * Caveats, for all calls:
+ *
+ * - Every call returns 0 or a count on success and -errno on failure. Results
+ *   come through ret_ parameters, which are written on success only, unless
+ *   the call says otherwise. tol_strerror() has a sentence for each error.
+ * - Whoever may write an object's file takes part in it and is trusted with
+ *   it. Bytes that make no sense give -EBADMSG, never a crash; but a file that
+ *   someone truncates takes its users down with SIGBUS.
+ * - A name is 1 to 200 bytes of A-Z a-z 0-9 . _ - and begins with a letter, a
+ *   digit or an underscore.
+ * - After fork() a child's links are dead: every call on them returns -ECHILD,
+ *   and tol_close() frees them without touching the parent's. Segments stay
+ *   attached in the child (see tol_segment_attach()). vfork(), posix_spawn()
+ *   and exec close everything. A child made by a raw clone() system call, past
+ *   libc, has nothing attached; if it is made while another thread is inside
+ *   tol_open() or tol_segment_attach(), it may keep that thread's process
+ *   counted as alive for as long as the child lives.
+ * - No call may be made from a signal handler (AS-Unsafe). A handler that
+ *   leaves by longjmp out of a call leaves that link unusable.
+ * - No call prints, exits, aborts, starts threads or handles signals. The
+ *   library registers a pthread_atfork() handler at the first open.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TOL_VERSION_MAJOR 0
+#define TOL_VERSION_MINOR 1
+#define TOL_VERSION_PATCH 0
+
+#define TOL_API __attribute__((visibility("default")))
+
+/* Times to wait, in nanoseconds, on CLOCK_MONOTONIC. */
+#define TOL_NOWAIT ((int64_t)0)		/* never wait: -EAGAIN instead */
+#define TOL_FOREVER ((int64_t)-1)	/* wait without a limit */
+#define TOL_MSECS(n) ((int64_t)(n) * 1000000)
+#define TOL_SECS(n) ((int64_t)(n) * 1000000000)
+
+#define TOL_NAME_MAX_BYTES 200
+#define TOL_CAPACITY_MAX_MSGS ((uint64_t)1 << 20)
+#define TOL_CAPACITY_DEFAULT_MSGS ((uint64_t)64)
+
+/* ---- versions, errors, spaces ------------------------------------------ */
+
+/**
+ * tol_version - version of the library that runs, such as "0.1.0"
+ *
+ * Thread: MT-Safe	Signal: AS-Safe		Fork: any	Blocks: no
+ */
+TOL_API const char *tol_version(void);
+
+/**
+ * tol_strerror - one sentence for an error of this library: what and what to do
+ * @error: a negative errno that a tol_ call returned (its positive is taken too)
+ *
+ * Return: a static string, never NULL
+ * Thread: MT-Safe	Signal: AS-Safe		Fork: any	Blocks: no
+ */
+TOL_API const char *tol_strerror(int error);
+
+/**
+ * tol_space_path - the directory that a space option stands for
+ * @space: a directory, or NULL for $TOLSEY_SPACE or, if that is not set or
+ *	empty, the caller's own, /dev/shm/tolsey-UID
+ * @buf, @size_bytes: where the path goes, with its terminating zero
+ *
+ * Nothing is made or checked. A set-user-ID program ignores the environment.
+ *
+ * Return: length of the path; -ENAMETOOLONG if it does not fit
+ * Thread: MT-Safe env	Signal: AS-Unsafe	Fork: any	Blocks: no
+ */
+TOL_API ssize_t tol_space_path(const char *space, char *buf, size_t size_bytes);
+
+/* What kind of object a name stands for. */
+enum tol_kind {
+	TOL_KIND_UNKNOWN = 0,	/* a file that is none of ours, or damaged */
+	TOL_KIND_MAILBOX = 1,
+	TOL_KIND_SEGMENT = 2,
+};
+
+/**
+ * tol_space_list - call a function for each named object of a space
+ * @space: as for tol_space_path()
+ * @visit: called with the name, its kind and @context; not 0 ends the listing
+ *
+ * Names come sorted by byte value. Objects made or removed meanwhile may be
+ * missed or seen. A default space that does not exist yet is empty.
+ *
+ * Return: 0, or what @visit returned; -ENOENT no such space; -EPERM the space
+ *	is not safe (another owner, or writable by others without the sticky
+ *	bit); -EACCES; -ENOMEM
+ * Thread: MT-Safe env	Signal: AS-Unsafe	Fork: any	Blocks: no
+ */
+TOL_API int tol_space_list(const char *space,
+			   int (*visit)(const char *name, enum tol_kind kind,
+					void *context),
+			   void *context);
+
+/* What tol_space_clean() found, one call each. */
+struct tol_clean_event {
+	const char *name;	/* the object, or the file that was left over */
+	const char *what;	/* what was done, or would be: a short phrase */
+	uint64_t size_bytes;	/* memory that comes back */
+};
+
+/**
+ * tol_space_clean - remove what no live process uses and nobody can reach
+ * @space: as for tol_space_path()
+ * @dry_run: not 0: report only
+ * @report: NULL, or called for each thing found
+ *
+ * Finishes removals whose process was killed, removes bodies of large messages
+ * that no mailbox refers to any more, and takes back what dead participants
+ * of a mailbox left. A named object is never removed, nor a message in it.
+ *
+ * Return: number of things found; errors as tol_space_list()
+ * Thread: MT-Safe env	Signal: AS-Unsafe	Fork: any	Blocks: no
+ * Crash: what was done is done; a second call does the rest
+ */
+TOL_API int tol_space_clean(const char *space, int dry_run,
+			    void (*report)(const struct tol_clean_event *event,
+					   void *context),
+			    void *context);
+
+/* ---- mailboxes ---------------------------------------------------------- */
+
+/*
+ * A mailbox lives from tol_mailbox_create() to tol_mailbox_remove(), whoever
+ * comes and goes, until the machine stops. Messages wait in it without any
+ * process. Removed, it is gone for everybody at once: later calls and those
+ * that sleep return -EIDRM.
+ */
+
+struct tol_mailbox_opts {
+	const char *space;	/* as for tol_space_path() */
+	mode_t mode;		/* of the file; 0 means 0600. umask is ignored */
+	int if_missing;		/* not 0: a mailbox that is there is fine too */
+};
+
+/**
+ * tol_mailbox_create - make a mailbox
+ * @name: its name in the space
+ * @capacity_msgs: messages that it holds, exactly: 1 to TOL_CAPACITY_MAX_MSGS
+ * @opts: NULL for the defaults
+ *
+ * The name appears in one step, on a mailbox that is complete. The space is
+ * made if it is the default one and missing. With if_missing a mailbox that
+ * is there is left as it is, whatever its capacity.
+ *
+ * Return: 1 made, 0 was there (if_missing only); -EEXIST; -EINVAL bad name or
+ *	mode; -ENOTSUP capacity 0 (not yet); -ERANGE capacity above the maximum;
+ *	-ENOSPC no memory for it; -ENOENT no such space; -EPERM space not safe;
+ *	-EACCES; -EOPNOTSUPP the space's file system cannot do it; -EMEDIUMTYPE
+ *	the name is taken by something that is not a mailbox (if_missing only)
+ * Thread: MT-Safe env	Signal: AS-Unsafe	Fork: any	Blocks: no
+ * Crash: the whole mailbox or none	Source: mq_open(3) with O_CREAT
+ */
+TOL_API int tol_mailbox_create(const char *name, uint64_t capacity_msgs,
+			       const struct tol_mailbox_opts *opts);
+
+/**
+ * tol_mailbox_remove - remove a mailbox with all its messages
+ * @name: its name
+ * @opts: NULL, or only the space is looked at
+ *
+ * On return the name is gone and every later call on it returns -EIDRM; all
+ * who sleep on it wake with -EIDRM.
+ *
+ * Return: 0; -ENOENT; -EMEDIUMTYPE not a mailbox; -EBADMSG or -EPROTO: not
+ *	one that can be told to wake its users, but the name is removed all the
+ *	same; errors of the space as tol_space_list()
+ * Thread: MT-Safe env	Signal: AS-Unsafe	Fork: any	Blocks: no
+ * Crash: removed, or not; what is half done others finish or undo
+ * Source: msgctl(2) IPC_RMID
+ */
+TOL_API int tol_mailbox_remove(const char *name,
+			       const struct tol_mailbox_opts *opts);
+
+enum tol_mailbox_state {
+	TOL_MAILBOX_LIVE = 0,
+	TOL_MAILBOX_REMOVED = 1,
+	TOL_MAILBOX_QUARANTINED = 2,	/* it held bytes that make no sense */
+};
+
+struct tol_mailbox_stat {
+	enum tol_mailbox_state state;
+	uint32_t layout_version;
+	uint64_t capacity_msgs;
+	uint64_t queued_msgs;
+	uint64_t queued_bytes;		/* of bodies */
+	uint64_t sent_msgs;		/* since it was made */
+	uint64_t received_msgs;
+	uint32_t senders_count;		/* live participants that may send */
+	uint32_t receivers_count;	/* live participants that may receive */
+	uint32_t waiting_senders_count;	/* calls of live ones asleep in send */
+	uint32_t waiting_receivers_count;
+	uint32_t dead_count;		/* dead ones not yet cleaned up after */
+	uint64_t memory_bytes;		/* that it takes now, bodies included */
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+	pid_t creator_pid;		/* in the creator's pid namespace */
+	int64_t created_unix_ns;
+};
+
+/* One process that takes part, as tol_mailbox_stat() lists them. */
+struct tol_participant_stat {
+	pid_t pid;		/* in its own pid namespace */
+	char program[16];
+	int may_send, may_recv, alive;
+	uint32_t waiting_send, waiting_recv;	/* calls asleep */
+};
+
+/**
+ * tol_mailbox_stat - look at a mailbox without taking part
+ * @name, @opts: as tol_mailbox_remove()
+ * @ret_stat: the answer
+ * @visit: NULL, or called for each participant
+ *
+ * Needs only the right to read. Counts are of one moment each.
+ *
+ * Return: 0; errors as tol_open()
+ * Thread: MT-Safe env	Signal: AS-Unsafe	Fork: any	Blocks: no
+ */
+TOL_API int tol_mailbox_stat(const char *name,
+			     const struct tol_mailbox_opts *opts,
+			     struct tol_mailbox_stat *ret_stat,
+			     void (*visit)(const struct tol_participant_stat *,
+					   void *context),
+			     void *context);
+
+/* ---- links: send and receive -------------------------------------------- */
+
+/*
+ * A link is one opening of an address by one process. Any number of threads
+ * may use it at once. It ends with tol_close(), exec or the process.
+ */
+struct tol_link;
+
+#define TOL_SEND 1u	/* open to send only */
+#define TOL_RECV 2u	/* open to receive only */
+#define TOL_SPIN_NEVER 4u	/* sleep at once when it has to wait */
+#define TOL_SPIN_ONLY 8u	/* never sleep in the kernel: burn the CPU */
+
+struct tol_open_opts {
+	const char *space;	/* as for tol_space_path() */
+	unsigned int flags;	/* TOL_SEND, TOL_RECV (neither: both), TOL_SPIN_ */
+};
+
+/**
+ * tol_open - open a link to an address
+ * @ret_link: the link; the caller closes it
+ * @address: the name of a mailbox
+ * @opts: NULL for the defaults
+ *
+ * Return: 0; -ENOENT nothing of that name; -EINVAL bad name or flags; -EACCES
+ *	no right to read and write it; -EPROTO made by a version of tolsey with
+ *	another layout; -EBADMSG damaged, or quarantined; -EMEDIUMTYPE not a
+ *	mailbox; -EUSERS 4096 participants already; -ELOOP a symbolic link;
+ *	-ENOSPC, -ENOMEM, -EMFILE, -ENFILE; errors of the space
+ * Thread: MT-Safe env	Signal: AS-Unsafe	Blocks: no
+ * Fork: holds up a fork() of other threads for some microseconds
+ * Crash: peers see a participant that is alive, or dead and clean
+ */
+TOL_API int tol_open(struct tol_link **ret_link, const char *address,
+		     const struct tol_open_opts *opts);
+
+/**
+ * tol_close - end a link
+ * @link: NULL is fine. No other thread may be in a call on it
+ *
+ * What was sent stays in the mailbox.
+ *
+ * Thread: MT-Safe	Signal: AS-Unsafe	Blocks: no
+ * Fork: in a child, frees the memory and nothing else
+ * Crash: as if the process had been killed before or after
+ */
+TOL_API void tol_close(struct tol_link *link);
+
+/**
+ * tol_send - send a message
+ * @link: a link that may send
+ * @body: [size_bytes] bytes, copied
+ * @size_bytes: 0 or more; limited by memory alone
+ * @timeout_ns: TOL_NOWAIT, TOL_FOREVER or a time to wait for room
+ *
+ * On return the message is in the mailbox, whole, after all messages whose
+ * send returned before this one began.
+ *
+ * Return: 0; -EAGAIN full (TOL_NOWAIT); -ETIMEDOUT full all the time; -ENOSPC
+ *	no memory for the body; -EIDRM removed; -EBADMSG quarantined; -EPERM
+ *	the link is open to receive only; -ECHILD a link of the parent process;
+ *	-EINVAL; -EFBIG RLIMIT_FSIZE forbids it. Then nothing was sent
+ * Thread: MT-Safe	Signal: AS-Unsafe; goes on after EINTR
+ * Fork: -ECHILD in the child
+ * Blocks: while the mailbox is full, at most @timeout_ns
+ * Crash: sent wholly, or not at all
+ * Order: what the sender wrote before is seen by the receiver after
+ * Source: mq_timedsend(3), without its limits
+ */
+TOL_API int tol_send(struct tol_link *link, const void *body, size_t size_bytes,
+		     int64_t timeout_ns);
+
+/* What came with a message. */
+struct tol_message {
+	size_t size_bytes;	/* of the body, also if the buffer was too small */
+	pid_t sender_pid;	/* as the sender wrote it: not verified */
+	uid_t sender_uid;	/* the same */
+	uint64_t position;	/* its number in the mailbox, from 0 */
+};
+
+/**
+ * tol_recv - receive the oldest message
+ * @link: a link that may receive
+ * @buf: where the body goes, [size_bytes] bytes; NULL is fine if that is 0
+ * @size_bytes: of the buffer
+ * @timeout_ns: TOL_NOWAIT, TOL_FOREVER or a time to wait for a message
+ *
+ * On return the message is out of the mailbox and nobody else has it.
+ *
+ * Return: size of the body, 0 or more; -EAGAIN empty (TOL_NOWAIT); -ETIMEDOUT
+ *	empty all the time; -EMSGSIZE the buffer is too small: the message stays
+ *	where it is, see tol_recv_message(); -EIDRM, -EBADMSG, -ECHILD, -EINVAL
+ *	as tol_send(); -EPERM the link is open to send only. Except on success,
+ *	the buffer's content is unspecified
+ * Thread: MT-Safe	Signal: AS-Unsafe; goes on after EINTR
+ * Fork: -ECHILD in the child
+ * Blocks: while the mailbox is empty, at most @timeout_ns
+ * Crash: received, or left for others. A message received by a process that
+ *	is killed before it returns is gone with it
+ * Order: sees what the sender wrote before it sent
+ * Source: mq_timedreceive(3)
+ */
+TOL_API ssize_t tol_recv(struct tol_link *link, void *buf, size_t size_bytes,
+			 int64_t timeout_ns);
+
+/**
+ * tol_recv_message - tol_recv() that also tells about the message
+ * @ret_message: written on success and, unlike other results, with -EMSGSIZE:
+ *	then its size_bytes is what the buffer must have. Another receiver may
+ *	take the message before the caller comes again
+ *
+ * Everything else as tol_recv().
+ */
+TOL_API ssize_t tol_recv_message(struct tol_link *link, void *buf,
+				 size_t size_bytes, int64_t timeout_ns,
+				 struct tol_message *ret_message);
+
+/* ---- segments ------------------------------------------------------------ */
+
+/*
+ * A named segment lives until tol_segment_remove(); its memory until the last
+ * process that attached it detaches or ends. A private one has no name: others
+ * reach it by a handle, for as long as a process that exported it has it open.
+ *
+ *	struct tol_segment *seg;
+ *	void *mem;
+ *
+ *	tol_segment_create(&seg, "frame", 16 << 20, NULL);
+ *	tol_segment_attach(seg, NULL, &mem);
+ *	strcpy(mem, "Writing to shared memory");
+ *	tol_segment_detach(seg, mem);
+ *	tol_segment_close(seg);
+ *	tol_segment_remove("frame", NULL);
+ */
+struct tol_segment;
+
+#define TOL_SEGMENT_LAZY 1u	/* memory as it is touched: full memory is SIGBUS */
+#define TOL_SEGMENT_HUGE 2u	/* lay it out so that huge pages are possible */
+
+#define TOL_SEGMENT_SIZE_MAX_BYTES ((uint64_t)1 << 40)
+
+struct tol_segment_opts {
+	const char *space;	/* as for tol_space_path() */
+	mode_t mode;		/* 0 means 0600. umask is ignored */
+	unsigned int flags;	/* TOL_SEGMENT_ */
+};
+
+/**
+ * tol_segment_create - make a segment and open it
+ * @ret_segment: the caller closes it
+ * @name: its name, or NULL for a private one
+ * @size_bytes: 1 to TOL_SEGMENT_SIZE_MAX_BYTES, exactly; content is zero
+ * @opts: NULL for the defaults
+ *
+ * Memory is reserved before the call returns, unless TOL_SEGMENT_LAZY.
+ *
+ * Return: 0; -EEXIST; -EINVAL bad name, size 0, mode or flags; -EFBIG above the
+ *	maximum or RLIMIT_FSIZE; -ENOSPC no memory for it; errors of the space
+ * Thread: MT-Safe env	Signal: AS-Unsafe	Fork: any	Blocks: no
+ * Crash: the whole segment or none	Source: shmget(2) with IPC_CREAT|IPC_EXCL
+ */
+TOL_API int tol_segment_create(struct tol_segment **ret_segment,
+			       const char *name, uint64_t size_bytes,
+			       const struct tol_segment_opts *opts);
+
+/**
+ * tol_segment_open - open a named segment, without attaching it
+ *
+ * Opens for reading and writing if the file's mode allows, else for reading.
+ *
+ * Return: 0; -ENOENT; -EACCES; -EMEDIUMTYPE not a segment; -EPROTO; -EBADMSG;
+ *	-ELOOP; -EMFILE; errors of the space
+ * Thread: MT-Safe env	Signal: AS-Unsafe	Fork: any	Blocks: no
+ */
+TOL_API int tol_segment_open(struct tol_segment **ret_segment, const char *name,
+			     const struct tol_segment_opts *opts);
+
+/**
+ * tol_segment_close - end the use of a segment's handle
+ * @segment: NULL is fine
+ *
+ * Detaches whatever this handle still has attached in this process.
+ */
+TOL_API void tol_segment_close(struct tol_segment *segment);
+
+#define TOL_ATTACH_READONLY 1u
+#define TOL_ATTACH_PREFAULT 2u	/* touch every page now: -ENOSPC, not SIGBUS */
+#define TOL_ATTACH_LOCK 4u	/* keep it in RAM: -EPERM if RLIMIT_MEMLOCK says so */
+#define TOL_ATTACH_HUGE 8u	/* huge pages now: -EOPNOTSUPP if there are none */
+#define TOL_ATTACH_NOFORK 16u	/* a forked child does not have it */
+
+struct tol_attach_opts {
+	unsigned int flags;	/* TOL_ATTACH_ */
+	void *address;		/* exactly there, page-aligned; NULL wherever */
+	uint64_t reserve_bytes;	/* address space for growth; less than the size: the size */
+};
+
+/**
+ * tol_segment_attach - map a segment into the caller's memory
+ * @segment: an open segment
+ * @opts: NULL for read and write, wherever
+ * @ret_address: where it begins, page-aligned
+ *
+ * A segment may be attached many times. Each attachment counts once, exactly
+ * as long as an address space has it. A child of fork() has it at the same
+ * address and counts for itself, unless TOL_ATTACH_NOFORK; if the child cannot
+ * have it (no descriptor left, no memory), its access there is a SIGSEGV.
+ * Growth up to reserve_bytes shows at the same address, in every process; what
+ * lies beyond the size is a SIGBUS to touch.
+ *
+ * Return: 0; -EACCES no right to write, try TOL_ATTACH_READONLY; -EPERM sealed,
+ *	or memory may not be locked; -EEXIST something is mapped at the address;
+ *	-EINVAL; -ENOSPC; -ENOMEM; -EOPNOTSUPP; -ECHILD the handle was the parent's
+ *	and its descriptor is gone
+ * Thread: MT-Safe	Signal: AS-Unsafe	Blocks: no
+ * Crash: attached, or not		Source: shmat(2)
+ */
+TOL_API int tol_segment_attach(struct tol_segment *segment,
+			       const struct tol_attach_opts *opts,
+			       void **ret_address);
+
+/**
+ * tol_segment_detach - undo one attachment
+ * @address: what tol_segment_attach() gave
+ *
+ * Return: 0; -EINVAL not an address of an attachment of this handle
+ * Source: shmdt(2)
+ */
+TOL_API int tol_segment_detach(struct tol_segment *segment, void *address);
+
+/**
+ * tol_segment_grow - make a segment larger, while it is attached
+ * @size_bytes: the new size; not larger than the old one: nothing happens
+ *
+ * New memory is zero and is reserved first, unless the segment is lazy.
+ *
+ * Return: 0; -ENOSPC and it is as before; -EPERM sealed; -EACCES; -EFBIG
+ * Crash: grown, or not		Source: ftruncate(2), never shrinking
+ */
+TOL_API int tol_segment_grow(struct tol_segment *segment, uint64_t size_bytes);
+
+/**
+ * tol_segment_seal - nobody writes any more, for good
+ *
+ * A private segment is sealed by the kernel: no process, whatever it holds,
+ * can write it or change its size again. A named one cannot be (the kernel has
+ * no seals for files with names): its mode loses the write bits and the library
+ * refuses to attach it for writing, but its owner can undo that by hand.
+ *
+ * Return: 0, also if it was; -EBUSY attached for writing somewhere; -EACCES
+ * Source: fcntl(2) F_ADD_SEALS
+ */
+TOL_API int tol_segment_seal(struct tol_segment *segment);
+
+/**
+ * tol_segment_remove - remove the name of a segment
+ *
+ * The name is gone at once, the memory when the last process that has it
+ * attached or open detaches, closes or ends.
+ *
+ * Return: 0; -ENOENT; -EMEDIUMTYPE not a segment; -EACCES; errors of the space
+ * Crash: removed, or not		Source: shmctl(2) IPC_RMID
+ */
+TOL_API int tol_segment_remove(const char *name,
+			       const struct tol_segment_opts *opts);
+
+struct tol_segment_stat {
+	uint64_t size_bytes;
+	uint64_t memory_bytes;		/* that it takes now */
+	uint32_t attach_count;		/* exact, the caller's own included */
+	uint32_t attach_write_count;	/* of those, for writing */
+	int is_private, is_sealed, is_lazy, is_removed;
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+	pid_t creator_pid;		/* in its own pid namespace */
+	pid_t last_pid;			/* that attached or detached for writing; 0 */
+	int64_t created_unix_ns;
+	int64_t attached_unix_ns;	/* last time by last_pid, 0 never */
+	int64_t detached_unix_ns;	/* the same; a killed process leaves none */
+	int64_t changed_unix_ns;	/* size, mode or owner */
+};
+
+/**
+ * tol_segment_stat - look at a segment
+ *
+ * Return: 0; -EBADMSG
+ * Thread: MT-Safe	Signal: AS-Unsafe	Fork: any	Blocks: no
+ */
+TOL_API int tol_segment_stat(struct tol_segment *segment,
+			     struct tol_segment_stat *ret_stat);
+
+/* The way to a segment, as plain bytes that any message can carry. */
+struct tol_segment_handle {
+	unsigned char bytes[64];
+};
+
+/**
+ * tol_segment_export - make a handle that another process can import
+ * @ret_handle: 64 bytes, good while the caller has @segment open
+ *
+ * A handle is an address, not a key: who imports it needs the kernel's leave to
+ * look into the exporting process (the same user and pid namespace).
+ *
+ * Return: 0; -ECHILD
+ */
+TOL_API int tol_segment_export(struct tol_segment *segment,
+			       struct tol_segment_handle *ret_handle);
+
+/**
+ * tol_segment_import - open the segment that a handle names
+ *
+ * Return: 0; -ESTALE the exporter has closed it or ended; -EACCES the kernel
+ *	does not allow it; -EBADMSG not a handle; -EMFILE; -ENOMEM
+ */
+TOL_API int tol_segment_import(struct tol_segment **ret_segment,
+			       const struct tol_segment_handle *handle);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
