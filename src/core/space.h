@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CORE_SPACE_H
+#define CORE_SPACE_H
+
+/*
+ * Spaces: which directory, is it safe, and the files in it.
+ *
+ * Files of a space:	NAME		an object
+ *			.rm.INODE	an object whose removal is under way
+ *			.body.ID.P.S	body of a large message (body_file.h)
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/sys.h"
+#include "layout/object.h"
+#include "tolsey.h"
+
+#define SPACE_PATH_MAX_BYTES 3800
+#define SPACE_HIDDEN_PREFIX '.'
+
+struct space {
+	int fd;
+	struct sys_stat stat;
+	char path[SPACE_PATH_MAX_BYTES];	/* absolute once open */
+};
+
+/* Return: 0 or -EINVAL */
+int space_check_name(const char *name);
+
+/**
+ * space_open - open the directory, and make the default one if it is missing
+ * @create: make the default space when it does not exist
+ *
+ * Return: 0; -ENOENT; -EPERM not safe; -ENOTDIR, -ELOOP, -EACCES...
+ */
+int space_open(struct space *space, const char *option, bool create);
+
+void space_close(struct space *space);
+
+/**
+ * space_open_object - open an object's file and check what can be checked
+ * @writable: for reading and writing
+ * @ret_stat: NULL or of the file that was opened
+ *
+ * Return: descriptor; -ENOENT, -EACCES, -ELOOP; -EMEDIUMTYPE not a regular
+ *	file; -EPERM in a space where anybody may make files it belongs
+ *	to somebody else than the caller, root or the owner of the space
+ */
+int space_open_object(const struct space *space, const char *name,
+		      bool writable, struct sys_stat *ret_stat);
+
+/* Reads and checks the head. Return: as object_check(), or -errno */
+int space_check_object(int fd, uint32_t kind, uint64_t signature);
+
+/* Which kind a name stands for; never an error. */
+enum tol_kind space_kind_of(const struct space *space, const char *name);
+
+#endif
