@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -321,6 +323,60 @@ int sys_open_peer_fd(pid_t pid, int fd, bool writable)
 				  O_NOCTTY, 0);
 }
 
+/* Before it is opened: opening a device or a FIFO could have an effect. */
+int sys_stat_peer_fd(pid_t pid, int fd, struct sys_stat *ret_stat)
+{
+	char path[64];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/proc/%ld/fd/%d", (long)pid, fd);
+	if (stat(path, &st) < 0)
+		return -errno;
+	convert_stat(&st, ret_stat);
+	return 0;
+}
+
+bool sys_cannot_shrink(int fd)
+{
+	int seals = fcntl(fd, F_GET_SEALS);
+
+	return seals >= 0 && (seals & F_SEAL_SHRINK);
+}
+
+static uint64_t read_kilobytes(const char *text, const char *field)
+{
+	const char *line = strstr(text, field);
+
+	return line ? strtoull(line + strlen(field), NULL, 10) * 1024 : 0;
+}
+
+/*
+ * How much can be backed for that file before the system kills somebody for
+ * it: a file system in memory may allow more than there is. UINT64_MAX if it
+ * is not in memory, or nobody knows.
+ */
+uint64_t sys_memory_left(int fd)
+{
+	struct statfs fs;
+	char text[4096];
+	uint64_t left;
+	ssize_t n;
+	int info;
+
+	if (fstatfs(fd, &fs) < 0 || fs.f_type != TMPFS_MAGIC)
+		return UINT64_MAX;
+	info = open_retry(AT_FDCWD, "/proc/meminfo", O_RDONLY, 0);
+	if (info < 0)
+		return UINT64_MAX;
+	n = sys_pread(info, text, sizeof(text) - 1, 0);
+	close(info);
+	if (n <= 0)
+		return UINT64_MAX;
+	text[n] = '\0';
+	left = read_kilobytes(text, "MemAvailable:");
+	return left ? left + read_kilobytes(text, "SwapFree:") : UINT64_MAX;
+}
+
 int sys_map(int fd, uint64_t offset, size_t size_bytes, bool writable,
 	    void *address, void **ret_address)
 {
@@ -381,6 +437,16 @@ int sys_map_over(int fd, uint64_t offset, size_t size_bytes, bool writable,
 		       writable ? PROT_READ | PROT_WRITE : PROT_READ,
 		       MAP_SHARED | MAP_NORESERVE | MAP_FIXED, fd,
 		       (off_t)offset);
+
+	return p == MAP_FAILED ? -errno : 0;
+}
+
+/* Keeps others from the place: any access there is a SIGSEGV. */
+int sys_map_nothing(void *address, size_t size_bytes)
+{
+	void *p = mmap(address, size_bytes, PROT_NONE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
+			       MAP_FIXED_NOREPLACE, -1, 0);
 
 	return p == MAP_FAILED ? -errno : 0;
 }

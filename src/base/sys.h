@@ -57,6 +57,9 @@ int sys_memfd(const char *name);
 int sys_seal(int fd, bool also_write);
 int sys_is_sealed(int fd);
 int sys_open_peer_fd(pid_t pid, int fd, bool writable);
+int sys_stat_peer_fd(pid_t pid, int fd, struct sys_stat *ret_stat);
+bool sys_cannot_shrink(int fd);
+uint64_t sys_memory_left(int fd);
 
 /* Mappings */
 int sys_map(int fd, uint64_t offset, size_t size_bytes, bool writable,
@@ -65,6 +68,7 @@ int sys_map_aligned(int fd, uint64_t offset, size_t size_bytes, bool writable,
 		    size_t alignment_bytes, void **ret_address);
 int sys_map_over(int fd, uint64_t offset, size_t size_bytes, bool writable,
 		 void *address);
+int sys_map_nothing(void *address, size_t size_bytes);
 int sys_unmap(void *address, size_t size_bytes);
 int sys_keep_from_child(void *address, size_t size_bytes);
 int sys_populate(void *address, size_t size_bytes, bool writable);
