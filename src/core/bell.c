@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The bell: how those sleep who have to wait, and how they are woken.
+ *
+ * Words: bell (always 0), receivers and senders {count, epoch}. The count is
+ * raised by a sleeper before it sleeps and lowered by its waker; the epoch
+ * changes when a count is set right again, and is odd meanwhile. A sleeper is
+ * queued on the bell, where the kernel alone wakes, in the place of a thread that
+ * died, and on the epoch of its kind, where all others wake: they reach the kind
+ * that they mean.
+ *
+ * What ends each sleep, in the order announce, check again, sleep:
+ *   a message or room that came before the check: the check finds it
+ *   between the check and the sleep: the gate, half of the slot's word, is
+ *	compared by the kernel after the caller is queued on the bell
+ *   after that: bell-ring finds count != 0 (the announcement precedes the look
+ *	at the slot, the CAS on the slot precedes the look at the count)
+ *   a waker that died in between: the kernel, since its thread is armed
+ *   a waker that is stopped in between: bell-settle of the next operation
+ *
+ * Edges: bell-announce (seq_cst RMW) and bell-ring's load after the CAS on the
+ * slot (seq_cst RMW): of a sleeper that looks at the slot and a waker that looks
+ * at the count at least one sees the other. Without it: a lost wake-up.
+ *
+ * models/bell.pml checks this, with crashes at every step.
+ */
+#include "core/bell.h"
+
+#include <errno.h>
+#include <limits.h>
+
+/* Sleeping without the kernel's help against dead wakers. */
+#define SLICE_NS 5000000
+
+#define SPIN_MAX_NS 50000u
+#define SPIN_START_NS 20000u
+#define SPIN_MIN_NS 500u
+
+#define EPOCH_STEP (UINT64_C(1) << 32)
+
+/* The words a sleeper names, in the order in which the kernel takes them. */
+#define WORD_BELL 0
+#define WORD_EPOCH 1
+
+static inline uint32_t count_of(uint64_t sleepers)
+{
+	return (uint32_t)sleepers;
+}
+
+static inline uint32_t epoch_of(uint64_t sleepers)
+{
+	return (uint32_t)(sleepers >> 32);
+}
+
+static inline const uint32_t *low_half(const uint64_t *word)
+{
+	return (const uint32_t *)word;
+}
+
+static inline uint32_t *high_half(uint64_t *word)
+{
+	return (uint32_t *)word + 1;
+}
+
+/* One sleeper less, unless the count has been set right since. */
+static void lower(uint64_t *sleepers, uint32_t epoch)
+{
+	uint64_t seen = load_relaxed_64(sleepers);
+
+	while (epoch_of(seen) == epoch && count_of(seen) > 0)
+		if (cas_64(sleepers, &seen, seen - 1))
+			return;
+}
+
+/*
+ * Nobody slept, whatever the count says: somebody was killed, or is on the way
+ * in or out. First the epoch becomes odd, which turns away those on the way in;
+ * then those who slipped in before are woken; then the count is right: 0, if
+ * nobody announced meanwhile. In an odd epoch no waker lowers the count, or it
+ * could come back to the same number over one who sleeps. Killed or stopped
+ * after any step, the count is too high, which costs the next one this call.
+ */
+static void set_right(struct tol_link *link, uint64_t *sleepers, uint64_t seen)
+{
+	uint64_t step = epoch_of(seen) % 2 ? EPOCH_STEP * 2 : EPOCH_STEP;
+	uint64_t next = seen + step;
+
+	if (!cas_64(sleepers, &seen, next))
+		return;
+	link->futex->wake(high_half(sleepers), INT_MAX);
+	cas_64(sleepers, &next, next - count_of(next) + EPOCH_STEP);
+}
+
+static void ring(struct tol_link *link, uint64_t *sleepers)
+{
+	uint64_t seen = load_acquire_64(sleepers);
+	int woken;
+
+	if (count_of(seen) == 0)
+		return;
+	woken = link->futex->wake(high_half(sleepers), 1);
+	if (woken == 0)
+		set_right(link, sleepers, seen);
+	else if (woken > 0 && epoch_of(seen) % 2 == 0)
+		lower(sleepers, epoch_of(seen));
+}
+
+/*
+ * bell-settle: whoever passes by gives the wakes that a stopped one owes, its own
+ * among them.
+ */
+static void settle_slow(struct tol_link *link)
+{
+	struct ring_message message;
+	struct ring_gate gate;
+
+	if (count_of(load_acquire_64(&link->head->receivers)) &&
+	    ring_find_message(link, &message, &gate) == 0)
+		ring(link, &link->head->receivers);
+	if (count_of(load_acquire_64(&link->head->senders)) &&
+	    ring_find_room(link, &gate) == 0)
+		ring(link, &link->head->senders);
+}
+
+static inline void settle(struct tol_link *link)
+{
+	fence_after_rmw();
+	if (__builtin_expect(count_of(load_relaxed_64(&link->head->receivers)) |
+			     count_of(load_relaxed_64(&link->head->senders)),
+			     0))
+		settle_slow(link);
+}
+
+void bell_ring_all(struct mailbox_layout *head, const struct futex_ops *futex)
+{
+	fetch_add_64(&head->receivers, EPOCH_STEP * 2);
+	futex->wake(high_half(&head->receivers), INT_MAX);
+	fetch_add_64(&head->senders, EPOCH_STEP * 2);
+	futex->wake(high_half(&head->senders), INT_MAX);
+}
+
+void bell_begin(struct bell_waiter *waiter, struct tol_link *link,
+		bool is_sender, int64_t timeout_ns)
+{
+	*waiter = (struct bell_waiter){
+		.link = link,
+		.sleepers = is_sender ? &link->head->senders
+				      : &link->head->receivers,
+		.waiting_count = is_sender ? &link->own->waiting_send
+					   : &link->own->waiting_recv,
+		.spin_ns = is_sender ? &link->send_spin_ns
+				     : &link->recv_spin_ns,
+		.timeout_ns = timeout_ns,
+		.armed = robust_arm(&link->head->bell),
+	};
+}
+
+static void retract(struct bell_waiter *waiter)
+{
+	if (!waiter->is_announced)
+		return;
+	waiter->is_announced = false;
+	lower(waiter->sleepers, waiter->epoch);
+}
+
+void bell_end(struct bell_waiter *waiter)
+{
+	retract(waiter);
+	settle(waiter->link);
+	robust_disarm(waiter->armed);
+}
+
+static bool is_over(struct bell_waiter *waiter, int64_t now_ns)
+{
+	if (waiter->timeout_ns < 0)
+		return false;
+	if (!waiter->is_deadline_known) {
+		waiter->is_deadline_known = true;
+		waiter->deadline_ns =
+			waiter->timeout_ns > INT64_MAX - 1 - now_ns
+				? INT64_MAX - 1
+				: now_ns + waiter->timeout_ns;
+	}
+	return now_ns >= waiter->deadline_ns;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+/*
+ * Looks at the gate for as long as looking has been worth it lately: twice the
+ * time that was needed when it helped, half when it did not, and from time to
+ * time a little, to find out.
+ *
+ * Return: true if something changed
+ */
+static bool spin(struct bell_waiter *waiter, const struct ring_gate *gate,
+		 int64_t now_ns)
+{
+	struct tol_link *link = waiter->link;
+	uint32_t budget_ns = load_relaxed_32(waiter->spin_ns);
+	int64_t passed_ns = 0;
+
+	if (!link->may_spin)
+		return false;
+	while (passed_ns < budget_ns) {
+		for (int i = 0; i < 16; i++) {
+			if (!ring_gate_holds(gate) ||
+			    load_relaxed_64(&link->head->control) !=
+				    CONTROL_LIVE) {
+				uint32_t next_ns = (uint32_t)passed_ns * 2 +
+						   SPIN_START_NS / 2;
+
+				store_relaxed_32(waiter->spin_ns,
+						 next_ns < SPIN_MAX_NS
+							 ? next_ns
+							 : SPIN_MAX_NS);
+				return true;
+			}
+			cpu_relax();
+		}
+		passed_ns = link->futex->now_ns() - now_ns;
+	}
+	store_relaxed_32(waiter->spin_ns, budget_ns / 2 > SPIN_MIN_NS
+						  ? budget_ns / 2
+						  : SPIN_MIN_NS);
+	return false;
+}
+
+/*
+ * Return: true if a waker has taken the announcement back. The kernel, which wakes
+ * on the bell, has not.
+ */
+static bool sleep_in_kernel(struct bell_waiter *waiter,
+			    const struct ring_gate *gate, int64_t now_ns)
+{
+	struct tol_link *link = waiter->link;
+	const struct futex_word words[] = {
+		{ &link->head->bell, 0 },
+		{ high_half(waiter->sleepers), waiter->epoch },
+		{ low_half(gate->slot), (uint32_t)gate->word },
+	};
+	int64_t deadline_ns = waiter->timeout_ns < 0 ? FUTEX_NO_DEADLINE
+						     : waiter->deadline_ns;
+	int rc = -ENOSYS;
+
+	if (robust_is_armed(waiter->armed))
+		rc = link->futex->wait(words, 3, deadline_ns);
+	/* Nobody wakes us in a dead one's place: look now and then. */
+	if (rc == -ENOSYS)
+		return link->futex->wait_one(&words[WORD_EPOCH],
+					     earlier(deadline_ns,
+						     now_ns + SLICE_NS)) == 0;
+	return rc == WORD_EPOCH;
+}
+
+int bell_wait(struct bell_waiter *waiter, const struct ring_gate *gate)
+{
+	struct tol_link *link = waiter->link;
+	int64_t now_ns;
+
+	if (waiter->timeout_ns == TOL_NOWAIT)
+		return -EAGAIN;
+	now_ns = link->futex->now_ns();
+	if (is_over(waiter, now_ns))
+		return -ETIMEDOUT;
+	if (link->flags & TOL_SPIN_ONLY) {
+		for (int i = 0; i < 64 && ring_gate_holds(gate); i++)
+			cpu_relax();
+		return 0;
+	}
+	if (!waiter->is_announced) {
+		if (spin(waiter, gate, now_ns))
+			return 0;
+		/* bell-announce; then the caller looks again. */
+		waiter->epoch = epoch_of(fetch_add_64(waiter->sleepers, 1));
+		waiter->is_announced = true;
+		fence_after_rmw();
+		return 0;
+	}
+	settle(link);
+	fetch_add_32(waiter->waiting_count, 1);
+	if (sleep_in_kernel(waiter, gate, now_ns))
+		waiter->is_announced = false;
+	else
+		retract(waiter);
+	fetch_sub_32(waiter->waiting_count, 1);
+	return 0;
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/body_file.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/peek.h"
+
+#define NAME_BYTES 80
+
+static void make_name(char name[NAME_BYTES], uint64_t id, uint32_t number,
+		      uint64_t serial)
+{
+	snprintf(name, NAME_BYTES, ".body.%016" PRIx64 ".%" PRIu32 ".%" PRIx64,
+		 id, number, serial);
+}
+
+bool body_file_parse(const char *name, struct body_file_name *ret_name)
+{
+	struct body_file_name parsed;
+	char again[NAME_BYTES];
+
+	if (sscanf(name, ".body.%16" SCNx64 ".%" SCNu32 ".%" SCNx64,
+		   &parsed.id, &parsed.number, &parsed.serial) != 3)
+		return false;
+	make_name(again, parsed.id, parsed.number, parsed.serial);
+	if (strcmp(again, name) != 0)
+		return false;
+	*ret_name = parsed;
+	return true;
+}
+
+static int write_file(struct tol_link *link, const struct space *space,
+		      const void *body, size_t size_bytes, const char *name)
+{
+	struct sys_stat st;
+	int fd, err;
+	ssize_t n;
+
+	err = sys_stat_at(space->fd, link->name, &st);
+	if (err < 0)
+		return err == -ENOENT ? -EIDRM : err;
+	fd = sys_open_unnamed(space->fd, st.mode & 0777);
+	if (fd < 0)
+		return fd;
+	err = sys_reserve(fd, 0, size_bytes);
+	if (err == 0) {
+		n = sys_pwrite(fd, body, size_bytes, 0);
+		err = n < 0 ? (int)n : 0;
+	}
+	if (err == 0) {
+		store_release_32(&link->head->has_body_files, 1);
+		err = sys_link_unnamed(fd, space->fd, name);
+	}
+	sys_close(fd);
+	return err;
+}
+
+int body_file_write(struct tol_link *link, const void *body, size_t size_bytes,
+		    uint64_t *ret_serial)
+{
+	struct space space;
+	char name[NAME_BYTES];
+	uint64_t serial;
+	int err;
+
+	err = space_open(&space, link->space_path, false);
+	if (err < 0)
+		return err;
+	do {
+		/* An heir goes on counting; a file that is left is passed. */
+		serial = fetch_add_64(&link->own->body_serial, 1);
+		make_name(name, link->id, link->number, serial);
+		err = write_file(link, &space, body, size_bytes, name);
+	} while (err == -EEXIST);
+	space_close(&space);
+	if (err == 0)
+		*ret_serial = serial;
+	return err;
+}
+
+ssize_t body_file_read(struct tol_link *link, uint32_t number, uint64_t serial,
+		       void *buf, size_t size_bytes)
+{
+	struct space space;
+	char name[NAME_BYTES];
+	int fd, err;
+	ssize_t n;
+
+	err = space_open(&space, link->space_path, false);
+	if (err < 0)
+		return err;
+	make_name(name, link->id, number, serial);
+	fd = space_open_object(&space, name, false, NULL);
+	space_close(&space);
+	if (fd < 0)
+		return fd;
+	n = sys_pread(fd, buf, size_bytes, 0);
+	sys_close(fd);
+	return n;
+}
+
+void body_file_remove(struct tol_link *link, uint32_t number, uint64_t serial)
+{
+	struct space space;
+	char name[NAME_BYTES];
+
+	if (space_open(&space, link->space_path, false) < 0)
+		return;
+	make_name(name, link->id, number, serial);
+	sys_unlink(space.fd, name);
+	space_close(&space);
+}
+
+int body_file_is_queued(int fd, const struct mailbox_geometry *geometry,
+			uint32_t number, uint64_t serial)
+{
+	for (uint64_t i = 0; i < geometry->capacity_msgs; i++) {
+		struct peek_body body;
+		int err = peek_slot(fd, geometry, i, &body);
+
+		if (err < 0)
+			return err;
+		if (err == 1 && (body.body.flags & BODY_IN_FILE) &&
+		    body.body.sender_number == number && body.serial == serial)
+			return 1;
+	}
+	return 0;
+}
+
+struct sweep {
+	struct tol_link *link;
+	struct space space;
+	int fd;
+	uint32_t number;
+};
+
+static int sweep_one(const char *name, void *context)
+{
+	struct sweep *sweep = context;
+	struct body_file_name parsed;
+
+	if (body_file_parse(name, &parsed) && parsed.id == sweep->link->id &&
+	    parsed.number == sweep->number &&
+	    body_file_is_queued(sweep->fd, &sweep->link->geometry,
+				parsed.number, parsed.serial) == 0)
+		sys_unlink(sweep->space.fd, name);
+	return 0;
+}
+
+void body_file_sweep(struct tol_link *link, int fd, uint32_t number)
+{
+	struct sweep sweep = { .link = link, .fd = fd, .number = number };
+
+	if (!load_acquire_32(&link->head->has_body_files) ||
+	    space_open(&sweep.space, link->space_path, false) < 0)
+		return;
+	sys_list_dir(sweep.space.fd, sweep_one, &sweep);
+	space_close(&sweep.space);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CORE_LINK_H
+#define CORE_LINK_H
+
+/*
+ * A link: this process's own view of a mailbox. Everything here is private
+ * memory; what lies in shared memory has types that end in _layout.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/atomic.h"
+#include "base/fork.h"
+#include "base/futex.h"
+#include "base/lock.h"
+#include "base/robust.h"
+#include "base/sys.h"
+#include "core/pool.h"
+#include "layout/mailbox.h"
+#include "tolsey.h"
+
+struct tol_link {
+	/* Written when it was opened. */
+	struct mailbox_layout *head;
+	uint64_t *ring;
+	struct participant_layout *participants;
+	struct participant_layout *own;
+	uint32_t *chunks;
+	uint8_t *pool_bytes;
+	uint64_t capacity_msgs;
+	int capacity_shift;		/* log2, or -1 if no power of two */
+	uint32_t number;		/* of this participant */
+	uint32_t process_number;	/* fork_process_number() */
+	uint32_t pid, uid;
+	unsigned int flags;		/* TOL_ of tol_open() */
+	bool may_spin;
+	const struct futex_ops *futex;
+	struct mailbox_geometry geometry;
+	uint64_t device, inode;
+	uint64_t id;
+	char *space_path;
+	char *name;
+
+	/* Hints of its own: never ahead of the truth. Relaxed. */
+	_Alignas(64) uint64_t send_position;
+	uint32_t send_spin_ns;
+	_Alignas(64) uint64_t recv_position;
+	uint32_t recv_spin_ns;
+
+	_Alignas(64) struct pool pool;
+};
+
+/* mailbox_state.c: live, removed or quarantined */
+
+int link_state_slow(struct tol_link *link, uint64_t control);
+
+/* Return: 0; -ECHILD, -EIDRM, -EBADMSG */
+static inline int link_check(struct tol_link *link)
+{
+	uint64_t control;
+
+	if (__builtin_expect(link->process_number != fork_process_number(), 0))
+		return -10; /* ECHILD, asserted in mailbox_state.c */
+	control = load_acquire_64(&link->head->control);
+	if (__builtin_expect(control != CONTROL_LIVE, 0))
+		return link_state_slow(link, control);
+	return 0;
+}
+
+/* Nobody uses it any more until it is repaired. Return: -EBADMSG */
+int link_quarantine(struct tol_link *link);
+
+#endif

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Making, opening and closing a mailbox.
+ *
+ * Crash: a mailbox is made in a file without a name and linked in one step. An
+ * opener locks its number before it is seen; killed anywhere after that it is
+ * a dead participant, and before it is nothing.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/presence.h"
+#include "core/link.h"
+#include "core/participant.h"
+#include "core/peek.h"
+#include "core/ring.h"
+#include "core/space.h"
+
+#define SPIN_START_NS 20000u
+
+/* Bytes of chunk memory from which on the last one to leave tidies up. */
+#define TRIM_FROM_CHUNKS 16u
+
+static int fill_ring(int fd, const struct mailbox_geometry *geometry)
+{
+	uint64_t words[512];
+	uint64_t left = geometry->capacity_msgs;
+	uint64_t offset = geometry->ring_offset;
+
+	for (size_t i = 0; i < 512; i++)
+		words[i] = slot_make(SLOT_EMPTY, 0, 0);
+	while (left > 0) {
+		uint64_t count = left < 512 ? left : 512;
+		ssize_t n = sys_pwrite(fd, words, count * sizeof(words[0]),
+				       offset);
+
+		if (n < 0)
+			return (int)n;
+		offset += count * sizeof(words[0]);
+		left -= count;
+	}
+	return 0;
+}
+
+static int fill(int fd, const struct mailbox_geometry *geometry)
+{
+	struct mailbox_layout head = {
+		.object = {
+			.magic = OBJECT_MAGIC,
+			.layout_version = OBJECT_LAYOUT_VERSION,
+			.kind = TOL_KIND_MAILBOX,
+			.signature = mailbox_signature(),
+		},
+		.capacity_msgs = geometry->capacity_msgs,
+		.pool_chunks = geometry->pool_chunks,
+		.creator_pid = (uint32_t)sys_pid(),
+		.id = sys_random(),
+		.created_unix_ns = sys_unix_ns(),
+	};
+	ssize_t n;
+	int err;
+
+	err = sys_set_size(fd, geometry->file_bytes);
+	if (err == 0) /* head, ring and the first page of participants */
+		err = sys_reserve(fd, 0, geometry->participants_offset +
+					 MAILBOX_PAGE_BYTES);
+	if (err == 0)
+		err = sys_reserve(fd, geometry->chunks_offset,
+				  MAILBOX_PAGE_BYTES);
+	if (err < 0)
+		return err;
+	n = sys_pwrite(fd, &head, sizeof(head), 0);
+	return n < 0 ? (int)n : fill_ring(fd, geometry);
+}
+
+/* As large a pool as the limit on file sizes and the address space allow. */
+static int choose_geometry(uint64_t capacity_msgs,
+			   struct mailbox_geometry *ret_geometry)
+{
+	uint32_t chunks = sizeof(size_t) < 8 ? MAILBOX_POOL_CHUNKS_MAX / 32
+					     : MAILBOX_POOL_CHUNKS_MAX;
+
+	for (; chunks >= MAILBOX_POOL_CHUNKS_MIN; chunks /= 2) {
+		if (!mailbox_compute(capacity_msgs, chunks, ret_geometry))
+			return -EINVAL;
+		if (sys_size_is_allowed(ret_geometry->file_bytes))
+			return 0;
+	}
+	return -EFBIG;
+}
+
+static int make(const struct space *space, const char *name,
+		const struct mailbox_geometry *geometry, mode_t mode)
+{
+	int err, fd = sys_open_unnamed(space->fd, mode);
+
+	if (fd < 0)
+		return fd;
+	err = fill(fd, geometry);
+	if (err == 0)
+		err = sys_link_unnamed(fd, space->fd, name);
+	sys_close(fd);
+	return err;
+}
+
+int tol_mailbox_create(const char *name, uint64_t capacity_msgs,
+		       const struct tol_mailbox_opts *opts)
+{
+	struct mailbox_geometry geometry;
+	struct space space;
+	mode_t mode = opts && opts->mode ? opts->mode : 0600;
+	int err;
+
+	err = space_check_name(name);
+	if (err < 0 || (mode & ~(mode_t)0777))
+		return -EINVAL;
+	if (capacity_msgs == 0)
+		return -ENOTSUP;
+	if (capacity_msgs > TOL_CAPACITY_MAX_MSGS)
+		return -ERANGE;
+	err = choose_geometry(capacity_msgs, &geometry);
+	if (err == 0)
+		err = space_open(&space, opts ? opts->space : NULL, true);
+	if (err < 0)
+		return err;
+	err = make(&space, name, &geometry, mode);
+	if (err == -EEXIST && opts && opts->if_missing)
+		err = space_kind_of(&space, name) == TOL_KIND_MAILBOX
+			      ? 0 : -EMEDIUMTYPE;
+	else if (err == 0)
+		err = 1;
+	space_close(&space);
+	return err;
+}
+
+static void set_addresses(struct tol_link *link, void *address)
+{
+	const struct mailbox_geometry *g = &link->geometry;
+	uint8_t *bytes = address;
+
+	link->head = address;
+	link->ring = (uint64_t *)(void *)(bytes + g->ring_offset);
+	link->participants = (struct participant_layout *)(void *)(
+		bytes + g->participants_offset);
+	link->chunks = (uint32_t *)(void *)(bytes + g->chunks_offset);
+	link->pool_bytes = bytes + g->pool_offset;
+	link->capacity_msgs = g->capacity_msgs;
+	link->capacity_shift = -1;
+	if ((g->capacity_msgs & (g->capacity_msgs - 1)) == 0)
+		link->capacity_shift = __builtin_ctzll(g->capacity_msgs);
+	link->send_position = load_relaxed_64(&link->head->tail);
+	link->recv_position = load_relaxed_64(&link->head->head);
+}
+
+static void free_link(struct tol_link *link)
+{
+	pool_fini(link);
+	if (link->head && link->process_number == fork_process_number())
+		sys_unmap(link->head, link->geometry.file_bytes);
+	free(link->space_path);
+	free(link->name);
+	free(link);
+}
+
+/* What the opener must not yet have a copy of: checked once, then private. */
+static int map_and_join(struct tol_link *link, int fd)
+{
+	struct mailbox_layout head;
+	void *address;
+	int err;
+
+	err = peek_head(fd, &head, &link->geometry);
+	if (err < 0)
+		return err;
+	if (link->geometry.file_bytes > SIZE_MAX / 2)
+		return -ENOMEM;
+	link->id = head.id;
+	err = sys_map(fd, 0, link->geometry.file_bytes, true, NULL, &address);
+	if (err < 0)
+		return err;
+	set_addresses(link, address);
+	err = sys_keep_from_child(address, link->geometry.file_bytes);
+	if (err == 0)
+		err = link_check(link);
+	if (err == -EIDRM)
+		return -ENOENT;
+	return err < 0 ? err : participant_join(link, fd);
+}
+
+static int open_in(struct tol_link *link, const struct space *space)
+{
+	struct sys_stat st;
+	int fd, err;
+
+	link->space_path = strdup(space->path);
+	if (!link->space_path || !link->name)
+		return -ENOMEM;
+	fork_guard_enter();
+	fd = space_open_object(space, link->name, true, &st);
+	if (fd >= 0) {
+		link->inode = st.inode;
+		link->device = st.device;
+		err = map_and_join(link, fd);
+		sys_close(fd);
+	} else {
+		err = fd;
+	}
+	fork_guard_leave();
+	return err;
+}
+
+static struct tol_link *new_link(const char *name, unsigned int flags)
+{
+	struct tol_link *link = aligned_alloc(64, sizeof(*link));
+
+	if (!link)
+		return NULL;
+	memset(link, 0, sizeof(*link));
+	if (!(flags & (TOL_SEND | TOL_RECV)))
+		flags |= TOL_SEND | TOL_RECV;
+	link->flags = flags;
+	link->process_number = fork_process_number();
+	link->pid = (uint32_t)sys_pid();
+	link->uid = (uint32_t)sys_uid();
+	link->futex = &futex_kernel_ops;
+	link->may_spin = !(flags & TOL_SPIN_NEVER) && sys_cpus_count() > 1;
+	link->send_spin_ns = SPIN_START_NS;
+	link->recv_spin_ns = SPIN_START_NS;
+	link->name = strdup(name);
+	if (pool_init(link) < 0) {
+		free(link->name);
+		free(link);
+		return NULL;
+	}
+	return link;
+}
+
+int tol_open(struct tol_link **ret_link, const char *address,
+	     const struct tol_open_opts *opts)
+{
+	unsigned int flags = opts ? opts->flags : 0;
+	struct tol_link *link;
+	struct space space;
+	int err;
+
+	if (!ret_link || space_check_name(address) < 0 ||
+	    (flags & ~(TOL_SEND | TOL_RECV | TOL_SPIN_NEVER | TOL_SPIN_ONLY)) ||
+	    ((flags & TOL_SPIN_NEVER) && (flags & TOL_SPIN_ONLY)))
+		return -EINVAL;
+	err = fork_init();
+	if (err == 0)
+		err = space_open(&space, opts ? opts->space : NULL, false);
+	if (err < 0)
+		return err;
+	link = new_link(address, flags);
+	err = link ? open_in(link, &space) : -ENOMEM;
+	space_close(&space);
+	if (err < 0) {
+		if (link)
+			free_link(link);
+		return err;
+	}
+	*ret_link = link;
+	return 0;
+}
+
+void tol_close(struct tol_link *link)
+{
+	if (!link)
+		return;
+	if (link->process_number == fork_process_number()) {
+		if (load_relaxed_32(&link->head->chunks_high) >
+			    TRIM_FROM_CHUNKS &&
+		    participant_is_alone(link))
+			pool_trim(link);
+		participant_leave(link);
+	}
+	free_link(link);
+}

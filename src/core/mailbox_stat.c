@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <string.h>
+
+#include "base/presence.h"
+#include "core/peek.h"
+#include "core/space.h"
+
+static void count_participant(const struct participant_layout *record,
+			      bool alive, struct tol_mailbox_stat *stat)
+{
+	if (!alive) {
+		stat->dead_count++;
+		return;
+	}
+	if (record->flags & PARTICIPANT_MAY_SEND)
+		stat->senders_count++;
+	if (record->flags & PARTICIPANT_MAY_RECV)
+		stat->receivers_count++;
+	stat->waiting_senders_count += record->waiting_send;
+	stat->waiting_receivers_count += record->waiting_recv;
+}
+
+static int stat_participants(int fd, const struct mailbox_layout *head,
+			     const struct mailbox_geometry *geometry,
+			     struct tol_mailbox_stat *stat,
+			     void (*visit)(const struct tol_participant_stat *,
+					   void *context),
+			     void *context)
+{
+	uint32_t high = head->participants_high;
+
+	if (high > MAILBOX_PARTICIPANTS_MAX)
+		return -EBADMSG;
+	for (uint32_t i = 0; i < high; i++) {
+		struct participant_layout record;
+		struct tol_participant_stat one;
+		struct presence found;
+		int err;
+
+		if (sys_pread(fd, &record, sizeof(record),
+			      geometry->participants_offset +
+				      i * sizeof(record)) !=
+		    (ssize_t)sizeof(record))
+			return -EBADMSG;
+		if (record.state != PARTICIPANT_JOINED)
+			continue;
+		err = presence_find(fd, i, 1, &found);
+		if (err < 0)
+			return err;
+		count_participant(&record, err == 1, stat);
+		if (!visit)
+			continue;
+		one = (struct tol_participant_stat){
+			.pid = (pid_t)record.pid,
+			.may_send = (record.flags & PARTICIPANT_MAY_SEND) != 0,
+			.may_recv = (record.flags & PARTICIPANT_MAY_RECV) != 0,
+			.alive = err == 1,
+			.waiting_send = record.waiting_send,
+			.waiting_recv = record.waiting_recv,
+		};
+		memcpy(one.program, record.program, sizeof(one.program) - 1);
+		visit(&one, context);
+	}
+	return 0;
+}
+
+static enum tol_mailbox_state state_of(const struct mailbox_layout *head)
+{
+	switch (head->control & CONTROL_STATE_MASK) {
+	case CONTROL_LIVE:
+	case CONTROL_REMOVING:
+		return TOL_MAILBOX_LIVE;
+	case CONTROL_REMOVED:
+		return TOL_MAILBOX_REMOVED;
+	default:
+		return TOL_MAILBOX_QUARANTINED;
+	}
+}
+
+static int stat_open(int fd, const struct sys_stat *st,
+		     struct tol_mailbox_stat *ret_stat,
+		     void (*visit)(const struct tol_participant_stat *,
+				   void *context),
+		     void *context)
+{
+	struct mailbox_geometry geometry;
+	struct mailbox_layout head;
+	struct peek_queue queue = { 0 };
+	struct tol_mailbox_stat stat = { 0 };
+	int err;
+
+	err = peek_head(fd, &head, &geometry);
+	if (err < 0)
+		return err;
+	err = peek_queue(fd, &geometry, &head, &queue);
+	stat.state = err == -EBADMSG ? TOL_MAILBOX_QUARANTINED
+				     : state_of(&head);
+	if (err < 0 && err != -EBADMSG)
+		return err;
+	stat.layout_version = head.object.layout_version;
+	stat.capacity_msgs = head.capacity_msgs;
+	stat.queued_msgs = queue.tail - queue.head;
+	stat.queued_bytes = queue.bytes;
+	stat.sent_msgs = queue.tail;
+	stat.received_msgs = queue.head;
+	stat.memory_bytes = st->memory_bytes;
+	stat.mode = st->mode & 07777;
+	stat.uid = st->uid;
+	stat.gid = st->gid;
+	stat.creator_pid = (pid_t)head.creator_pid;
+	stat.created_unix_ns = head.created_unix_ns;
+	err = stat_participants(fd, &head, &geometry, &stat, visit, context);
+	if (err == 0)
+		*ret_stat = stat;
+	return err;
+}
+
+int tol_mailbox_stat(const char *name, const struct tol_mailbox_opts *opts,
+		     struct tol_mailbox_stat *ret_stat,
+		     void (*visit)(const struct tol_participant_stat *,
+				   void *context),
+		     void *context)
+{
+	struct space space;
+	struct sys_stat st;
+	int fd, err;
+
+	if (!ret_stat || space_check_name(name) < 0)
+		return -EINVAL;
+	err = space_open(&space, opts ? opts->space : NULL, false);
+	if (err < 0)
+		return err;
+	fd = space_open_object(&space, name, false, &st);
+	space_close(&space);
+	if (fd < 0)
+		return fd;
+	err = stat_open(fd, &st, ret_stat, visit, context);
+	sys_close(fd);
+	return err;
+}

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The control word: LIVE, REMOVING, REMOVED, QUARANTINED.
+ * doc/mailbox-protocol.md, section 5; models/remove.pml.
+ *
+ * The removal happens when the name is renamed away, by the remover's one
+ * system call. REMOVING is announced before it, so that whoever uses the mailbox
+ * then looks whether the name still leads to it, and finishes or undoes what a
+ * dead remover began.
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/presence.h"
+#include "core/bell.h"
+#include "core/body_file.h"
+#include "core/mailbox_state.h"
+#include "core/participant.h"
+#include "core/peek.h"
+#include "core/space.h"
+
+_Static_assert(ECHILD == 10, "link_check() has it as a number");
+
+#define REMOVED_NAME_BYTES 48
+
+static void make_removed_name(char name[REMOVED_NAME_BYTES], uint64_t inode)
+{
+	snprintf(name, REMOVED_NAME_BYTES, ".rm.%llu",
+		 (unsigned long long)inode);
+}
+
+/* The word says REMOVED, everybody is told, and the file loses its last name. */
+static void finish_removal(struct mailbox_layout *head,
+			   const struct futex_ops *futex, int dir_fd,
+			   uint64_t inode)
+{
+	uint64_t seen = load_acquire_64(&head->control);
+	char name[REMOVED_NAME_BYTES];
+	struct sys_stat st;
+
+	while (seen != CONTROL_REMOVED &&
+	       !cas_64(&head->control, &seen, CONTROL_REMOVED))
+		;
+	bell_ring_all(head, futex);
+	make_removed_name(name, inode);
+	if (sys_stat_at(dir_fd, name, &st) == 0 && st.inode == inode)
+		sys_unlink(dir_fd, name);
+}
+
+static bool remover_is_alive(int fd, uint64_t control)
+{
+	struct presence found;
+
+	return presence_find(fd, MAILBOX_REMOVER_BASE +
+					 (control >> CONTROL_NUMBER_SHIFT),
+			     1, &found) != 0;
+}
+
+/*
+ * Does the name still lead to this mailbox? If so the removal has not happened,
+ * and if its remover is dead it never will.
+ */
+static int look_at_name(struct tol_link *link, uint64_t control)
+{
+	struct space space;
+	struct sys_stat st;
+	int fd, err;
+
+	err = space_open(&space, link->space_path, false);
+	if (err == 0) {
+		err = sys_stat_at(space.fd, link->name, &st);
+		if (err == -ENOENT ||
+		    (err == 0 && (st.inode != link->inode ||
+				  st.device != link->device))) {
+			finish_removal(link->head, link->futex, space.fd,
+				       link->inode);
+			space_close(&space);
+			return -EIDRM;
+		}
+		space_close(&space);
+	}
+	/* It cannot be told: then it has not been removed for this process. */
+	if (err < 0)
+		return err == -ENOENT ? -EIDRM : 0;
+	fd = link_reopen(link);
+	if (fd >= 0) {
+		if (!remover_is_alive(fd, control))
+			cas_64(&link->head->control, &control, CONTROL_LIVE);
+		sys_close(fd);
+	}
+	return 0;
+}
+
+int link_state_slow(struct tol_link *link, uint64_t control)
+{
+	switch (control & CONTROL_STATE_MASK) {
+	case CONTROL_REMOVING:
+		return look_at_name(link, control);
+	case CONTROL_REMOVED:
+		return -EIDRM;
+	default:
+		return -EBADMSG;
+	}
+}
+
+int link_quarantine(struct tol_link *link)
+{
+	uint64_t live = CONTROL_LIVE;
+
+	if (cas_64(&link->head->control, &live, CONTROL_QUARANTINED))
+		bell_ring_all(link->head, link->futex);
+	return load_acquire_64(&link->head->control) == CONTROL_REMOVED
+		       ? -EIDRM : -EBADMSG;
+}
+
+/* The files of bodies of a mailbox that is gone. */
+struct remnant {
+	int dir_fd;
+	uint64_t id;
+};
+
+static int remove_file_of_body(const char *name, void *context)
+{
+	struct body_file_name parsed;
+	const struct remnant *remnant = context;
+
+	if (body_file_parse(name, &parsed) && parsed.id == remnant->id)
+		sys_unlink(remnant->dir_fd, name);
+	return 0;
+}
+
+static void remove_body_files(int dir_fd, uint64_t id)
+{
+	struct remnant remnant = { .dir_fd = dir_fd, .id = id };
+
+	sys_list_dir(dir_fd, remove_file_of_body, &remnant);
+}
+
+/*
+ * Takes the name away, if it still leads to a file of that number. What another
+ * removal and creation put there meanwhile is what is removed: it bears the name.
+ */
+static int take_name_away(const struct space *space, const char *name,
+			  uint64_t *inode)
+{
+	char removed_name[REMOVED_NAME_BYTES];
+	struct sys_stat st;
+	int err;
+
+	make_removed_name(removed_name, *inode);
+	err = sys_rename_new(space->fd, name, removed_name);
+	/* Not possible here, or a remnant is in the way. */
+	if (err == -EINVAL || err == -ENOSYS || err == -EEXIST)
+		return sys_unlink(space->fd, name);
+	if (err < 0)
+		return err;
+	err = sys_stat_at(space->fd, removed_name, &st);
+	if (err == 0)
+		*inode = st.inode;
+	return 0;
+}
+
+int mailbox_finish_removed(const struct space *space, const char *hidden_name)
+{
+	struct mailbox_geometry geometry;
+	struct mailbox_layout head, *shared;
+	struct sys_stat st;
+	void *address;
+	int fd, err;
+
+	fd = space_open_object(space, hidden_name, true, &st);
+	if (fd < 0)
+		return fd;
+	err = peek_head(fd, &head, &geometry);
+	if (err == 0)
+		err = sys_map(fd, 0, MAILBOX_PAGE_BYTES, true, NULL, &address);
+	if (err == 0) {
+		shared = address;
+		finish_removal(shared, &futex_kernel_ops, space->fd, st.inode);
+		sys_unmap(address, MAILBOX_PAGE_BYTES);
+		if (head.has_body_files)
+			remove_body_files(space->fd, head.id);
+	}
+	sys_close(fd);
+	return sys_unlink(space->fd, hidden_name) == -ENOENT ? 0 : err;
+}
+
+/* Return: the word that was written, or 0 if it was not LIVE */
+static uint64_t announce_removal(int fd, struct mailbox_layout *head)
+{
+	uint64_t number, word, live = CONTROL_LIVE;
+
+	do {
+		number = sys_random() % MAILBOX_REMOVERS_COUNT;
+	} while (presence_take(fd, MAILBOX_REMOVER_BASE + number, false) ==
+		 -EAGAIN);
+	word = CONTROL_REMOVING | number << CONTROL_NUMBER_SHIFT;
+	return cas_64(&head->control, &live, word) ? word : 0;
+}
+
+/*
+ * -ENOENT from taking the name means that another remover has it: that one may be
+ * dead by now, so the removal is finished here as well.
+ */
+static int remove_announced(const struct space *space, const char *name,
+			    struct mailbox_layout *head, uint64_t own_inode,
+			    uint64_t announced)
+{
+	char removed_name[REMOVED_NAME_BYTES];
+	uint64_t inode = own_inode;
+	int err = take_name_away(space, name, &inode);
+
+	if ((err == 0 && inode == own_inode) || err == -ENOENT) {
+		finish_removal(head, &futex_kernel_ops, space->fd, own_inode);
+		if (load_relaxed_32(&head->has_body_files))
+			remove_body_files(space->fd, head->id);
+		return err;
+	}
+	if (announced)
+		cas_64(&head->control, &announced, CONTROL_LIVE);
+	if (err < 0)
+		return err;
+	make_removed_name(removed_name, own_inode);
+	return mailbox_finish_removed(space, removed_name);
+}
+
+static int remove_open(const struct space *space, const char *name, int fd,
+		       const struct sys_stat *st)
+{
+	struct mailbox_geometry geometry;
+	struct mailbox_layout copy, *head;
+	struct robust_saved armed;
+	void *address;
+	int err;
+
+	err = peek_head(fd, &copy, &geometry);
+	if (err == -EMEDIUMTYPE)
+		return err;
+	if (err < 0) {
+		int removed = sys_unlink(space->fd, name);
+
+		return removed < 0 ? removed : err;
+	}
+	err = sys_map(fd, 0, MAILBOX_PAGE_BYTES, true, NULL, &address);
+	if (err < 0)
+		return err;
+	head = address;
+	/* Killed from here on, a sleeper wakes and looks at the name. */
+	armed = robust_arm(&head->bell);
+	err = remove_announced(space, name, head, st->inode,
+			       announce_removal(fd, head));
+	robust_disarm(armed);
+	sys_unmap(address, MAILBOX_PAGE_BYTES);
+	return err;
+}
+
+int tol_mailbox_remove(const char *name, const struct tol_mailbox_opts *opts)
+{
+	struct space space;
+	struct sys_stat st;
+	int fd, err;
+
+	err = space_check_name(name);
+	if (err == 0)
+		err = fork_init();
+	if (err == 0)
+		err = space_open(&space, opts ? opts->space : NULL, false);
+	if (err < 0)
+		return err;
+	/* A child with a copy of the description would count as the remover. */
+	fork_guard_enter();
+	fd = space_open_object(&space, name, true, &st);
+	if (fd >= 0) {
+		err = remove_open(&space, name, fd, &st);
+		sys_close(fd);
+	} else {
+		err = fd;
+	}
+	fork_guard_leave();
+	space_close(&space);
+	return err;
+}

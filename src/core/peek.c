@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/peek.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/sys.h"
+
+int peek_head(int fd, struct mailbox_layout *ret_head,
+	      struct mailbox_geometry *ret_geometry)
+{
+	struct sys_stat st;
+	ssize_t n;
+	int err;
+
+	err = sys_stat_fd(fd, &st);
+	if (err < 0)
+		return err;
+	n = sys_pread(fd, ret_head, sizeof(*ret_head), 0);
+	if (n < 0)
+		return (int)n;
+	if ((size_t)n < sizeof(struct object_layout))
+		return -EBADMSG;
+	/* A newer layout may be shorter: its version is told first. */
+	if ((size_t)n < sizeof(*ret_head))
+		st.size_bytes = 0;
+	return mailbox_check(ret_head, st.size_bytes, ret_geometry);
+}
+
+static int read_body(int fd, const struct mailbox_geometry *geometry,
+		     uint64_t word, struct peek_body *ret_body)
+{
+	uint64_t offset = geometry->pool_offset +
+			  (uint64_t)slot_unit(word) * MAILBOX_UNIT_BYTES;
+	ssize_t n;
+
+	if (offset + sizeof(*ret_body) > geometry->file_bytes)
+		return -EBADMSG;
+	n = sys_pread(fd, ret_body, sizeof(*ret_body), offset);
+	if (n < 0)
+		return (int)n;
+	return (size_t)n < sizeof(*ret_body) ? -EBADMSG : 0;
+}
+
+int peek_slot(int fd, const struct mailbox_geometry *geometry, uint64_t index,
+	      struct peek_body *ret_body)
+{
+	uint64_t offset = geometry->ring_offset + index * sizeof(uint64_t);
+	uint64_t word = 0, again = 0;
+	int err;
+
+	do {
+		word = again;
+		if (sys_pread(fd, &word, sizeof(word), offset) !=
+		    (ssize_t)sizeof(word))
+			return -EBADMSG;
+		if (slot_state(word) != SLOT_FULL)
+			return slot_state(word) == SLOT_EMPTY ? 0 : -EBADMSG;
+		err = read_body(fd, geometry, word, ret_body);
+		if (err < 0)
+			return err;
+		if (sys_pread(fd, &again, sizeof(again), offset) !=
+		    (ssize_t)sizeof(again))
+			return -EBADMSG;
+	} while (again != word);
+	return 1;
+}
+
+/*
+ * The hints say which lap it is; the slots say the rest. While others send and
+ * receive the slots are of slightly different moments: then what is counted
+ * lies between the true numbers of the beginning and the end.
+ */
+static int scan_slots(int fd, const struct mailbox_geometry *geometry,
+		      const struct mailbox_layout *head, uint64_t *words,
+		      struct peek_queue *queue)
+{
+	uint64_t n = geometry->capacity_msgs;
+	bool has_full = false;
+
+	queue->tail = head->tail;
+	queue->head = UINT64_MAX;
+	queue->bytes = 0;
+	for (uint64_t i = 0; i < n; i++) {
+		uint64_t base_lap = head->tail / n;
+		int64_t ahead = slot_laps_ahead(words[i], base_lap);
+		uint64_t position = (base_lap + (uint64_t)ahead) * n + i;
+		struct peek_body body;
+		int err;
+
+		if (slot_state(words[i]) == SLOT_FULL) {
+			if (position + 1 > queue->tail)
+				queue->tail = position + 1;
+			if (position < queue->head)
+				queue->head = position;
+			has_full = true;
+			err = peek_slot(fd, geometry, i, &body);
+			if (err < 0)
+				return err;
+			if (err == 1)
+				queue->bytes += body.body.size_bytes;
+		} else if (slot_state(words[i]) == SLOT_EMPTY) {
+			/* The position a lap before was filled and consumed. */
+			if (position >= n && position - n + 1 > queue->tail)
+				queue->tail = position - n + 1;
+		} else {
+			return -EBADMSG;
+		}
+	}
+	if (!has_full)
+		queue->head = queue->tail;
+	if (queue->head > queue->tail || queue->tail - queue->head > n)
+		return -EBADMSG;
+	return 0;
+}
+
+int peek_queue(int fd, const struct mailbox_geometry *geometry,
+	       const struct mailbox_layout *head, struct peek_queue *ret_queue)
+{
+	size_t size_bytes = geometry->capacity_msgs * sizeof(uint64_t);
+	struct peek_queue queue;
+	uint64_t *words = malloc(size_bytes);
+	int err;
+
+	if (!words)
+		return -ENOMEM;
+	err = sys_pread(fd, words, size_bytes, geometry->ring_offset) ==
+			      (ssize_t)size_bytes
+		      ? scan_slots(fd, geometry, head, words, &queue)
+		      : -EBADMSG;
+	free(words);
+	if (err == 0)
+		*ret_queue = queue;
+	return err;
+}

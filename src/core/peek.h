@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CORE_PEEK_H
+#define CORE_PEEK_H
+
+/*
+ * Looking into a mailbox through a descriptor, without mapping it or taking
+ * part: holes stay holes and a truncated file is an error, not a SIGBUS.
+ */
+
+#include <stdint.h>
+
+#include "layout/mailbox.h"
+
+struct peek_body {
+	struct body_layout body;
+	uint64_t serial;	/* if it is in a file */
+};
+
+/* Return: 0; as mailbox_check() */
+int peek_head(int fd, struct mailbox_layout *ret_head,
+	      struct mailbox_geometry *ret_geometry);
+
+/* Return: 1 a message lies in slot @index; 0 none; -EBADMSG; -errno */
+int peek_slot(int fd, const struct mailbox_geometry *geometry, uint64_t index,
+	      struct peek_body *ret_body);
+
+/**
+ * peek_queue - the first positions never filled and not consumed, and what lies
+ * between, as found by one pass over the slots
+ */
+struct peek_queue {
+	uint64_t tail, head;
+	uint64_t bytes;
+};
+int peek_queue(int fd, const struct mailbox_geometry *geometry,
+	       const struct mailbox_layout *head, struct peek_queue *ret_queue);
+
+#endif

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ring of a bounded mailbox: many senders, many receivers, lock-free.
+ *
+ * Roles: any participant may do anything here. The protocol, its table of
+ * states and its invariants I1-I3 are in doc/mailbox-protocol.md, sections 1
+ * and 2; models/ring.pml checks it, with crashes at every step.
+ *
+ * Linearization: a send at the CAS EMPTY -> FULL (ring-publish), a receive at
+ * the CAS FULL -> EMPTY (ring-consume); "full" and "empty" at the load of the
+ * slot that says so.
+ *
+ * Edges:
+ *   ring-publish (release) -> ring-look (acquire): the receiver sees the body.
+ *	Without it: a body of zeroes or of an older message.
+ *   ring-consume (release) -> ring-look of the next sender, and ring-drained
+ *	of the owner (acquire): the copy of the body was finished before its
+ *	memory is written again. Without it: a torn copy that passes the CAS.
+ *   Hints are relaxed: they are only where to begin to look.
+ *
+ * Crash and stop: between the CAS and the hint there is nothing that a peer
+ * needs; everybody steps over a hint that is behind. A hint is raised once
+ * in HINT_EVERY positions, so that one participant alone never reads the
+ * other side's line.
+ */
+#include "core/ring.h"
+
+#include <errno.h>
+
+#define HINT_EVERY 16u
+
+/*
+ * A correct ring makes a caller repeat a step only because another one got on.
+ * Arbitrary bytes could send it around for ever.
+ */
+#define STEPS_MAX (UINT64_C(1) << 22)
+
+struct place {
+	uint64_t lap;
+	uint64_t index;
+};
+
+static inline struct place place_of(const struct tol_link *link,
+				    uint64_t position)
+{
+	if (link->capacity_shift >= 0)
+		return (struct place){
+			.lap = position >> link->capacity_shift,
+			.index = position & (link->capacity_msgs - 1),
+		};
+	return (struct place){
+		.lap = position / link->capacity_msgs,
+		.index = position % link->capacity_msgs,
+	};
+}
+
+static void raise_hint(uint64_t *hint, uint64_t position)
+{
+	uint64_t seen = load_relaxed_64(hint);
+
+	while (seen < position)
+		if (cas_64(hint, &seen, position))
+			return;
+}
+
+static inline uint64_t larger(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* Where a caller is to look next, or what it found. */
+enum finding { FOUND, WAIT, STEP, NONSENSE };
+
+/*
+ * Looks at the slot of a position that is not ahead of T. On STEP *position
+ * becomes a later one that is not ahead of T either: every slot that was
+ * passed, and so all before it, have been filled.
+ */
+static inline enum finding look_for_room(const struct tol_link *link,
+					 uint64_t *position,
+					 struct ring_gate *gate)
+{
+	struct place place = place_of(link, *position);
+	int64_t ahead;
+
+	gate->slot = &link->ring[place.index];
+	gate->word = load_acquire_64(gate->slot); /* ring-look */
+	ahead = slot_laps_ahead(gate->word, place.lap);
+	if (slot_state(gate->word) == SLOT_EMPTY) {
+		if (ahead == 0)
+			return FOUND;
+		if (ahead < 0)
+			return NONSENSE;
+		*position += (uint64_t)(ahead - 1) * link->capacity_msgs + 1;
+		return STEP;
+	}
+	if (slot_state(gate->word) != SLOT_FULL || ahead < -1)
+		return NONSENSE;
+	if (ahead == -1)
+		return WAIT;
+	*position += (uint64_t)ahead * link->capacity_msgs + 1;
+	return STEP;
+}
+
+/* The same for a receiver and H. */
+static inline enum finding look_for_message(const struct tol_link *link,
+					    uint64_t *position,
+					    struct ring_gate *gate)
+{
+	struct place place = place_of(link, *position);
+	int64_t ahead;
+	unsigned int state;
+
+	gate->slot = &link->ring[place.index];
+	gate->word = load_acquire_64(gate->slot); /* ring-look */
+	ahead = slot_laps_ahead(gate->word, place.lap);
+	state = slot_state(gate->word);
+	if (ahead < 0 || (state != SLOT_FULL && state != SLOT_EMPTY))
+		return NONSENSE;
+	if (ahead == 0)
+		return state == SLOT_FULL ? FOUND : WAIT;
+	*position += (uint64_t)(ahead - 1) * link->capacity_msgs + 1;
+	return STEP;
+}
+
+/*
+ * Walks from the link's own hint to the end of what is filled. The common case
+ * is one look; the shared hint is read only after a step.
+ */
+static inline enum finding walk_to_room(struct tol_link *link,
+					uint64_t *ret_position,
+					struct ring_gate *gate)
+{
+	uint64_t position = load_relaxed_64(&link->send_position);
+	enum finding found = look_for_room(link, &position, gate);
+
+	if (found == STEP)
+		position = larger(position, load_relaxed_64(&link->head->tail));
+	for (uint64_t steps = 0; found == STEP; steps++) {
+		if (steps > STEPS_MAX)
+			return NONSENSE;
+		found = look_for_room(link, &position, gate);
+	}
+	*ret_position = position;
+	return found;
+}
+
+int ring_publish(struct tol_link *link, uint32_t unit, uint64_t *ret_position,
+		 struct ring_gate *ret_gate)
+{
+	for (uint64_t tries = 0; tries <= STEPS_MAX; tries++) {
+		uint64_t position, word;
+		enum finding found = walk_to_room(link, &position, ret_gate);
+		struct place place = place_of(link, position);
+
+		if (found == WAIT) {
+			store_relaxed_64(&link->send_position, position);
+			return -EAGAIN;
+		}
+		if (found == NONSENSE)
+			break;
+		word = ret_gate->word;
+		if (!cas_64(&link->ring[place.index], &word,
+			    slot_make(SLOT_FULL, place.lap, unit)))
+			continue;
+		/* ring-publish: sent. */
+		store_relaxed_64(&link->send_position, position + 1);
+		if (position % HINT_EVERY == HINT_EVERY - 1)
+			raise_hint(&link->head->tail, position + 1);
+		*ret_position = position;
+		return 0;
+	}
+	return link_quarantine(link);
+}
+
+int ring_find_room(struct tol_link *link, struct ring_gate *ret_gate)
+{
+	uint64_t position;
+	enum finding found = walk_to_room(link, &position, ret_gate);
+
+	if (found == NONSENSE)
+		return link_quarantine(link);
+	store_relaxed_64(&link->send_position, position);
+	return found == FOUND ? 0 : -EAGAIN;
+}
+
+/*
+ * "Full" also ends the walk: T is then known, since all before it were seen
+ * filled and T itself was not.
+ */
+int ring_find_tail(struct tol_link *link, uint64_t *ret_position)
+{
+	struct ring_gate gate;
+	enum finding found = walk_to_room(link, ret_position, &gate);
+
+	return found == NONSENSE ? link_quarantine(link) : 0;
+}
+
+int ring_find_message(struct tol_link *link, struct ring_message *ret_message,
+		      struct ring_gate *ret_gate)
+{
+	uint64_t position = load_relaxed_64(&link->recv_position);
+	enum finding found = look_for_message(link, &position, ret_gate);
+
+	if (found == STEP)
+		position = larger(position, load_relaxed_64(&link->head->head));
+	for (uint64_t steps = 0; found == STEP; steps++) {
+		if (steps > STEPS_MAX)
+			found = NONSENSE;
+		else
+			found = look_for_message(link, &position, ret_gate);
+	}
+	if (found == NONSENSE)
+		return link_quarantine(link);
+	store_relaxed_64(&link->recv_position, position);
+	ret_message->position = position;
+	ret_message->word = ret_gate->word;
+	return found == FOUND ? 0 : -EAGAIN;
+}
+
+bool ring_is_there(const struct tol_link *link,
+		   const struct ring_message *message)
+{
+	struct place place = place_of(link, message->position);
+
+	/* The reads of the body come before this load. */
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return load_relaxed_64(&link->ring[place.index]) == message->word;
+}
+
+bool ring_consume(struct tol_link *link, const struct ring_message *message)
+{
+	struct place place = place_of(link, message->position);
+	uint64_t word = message->word;
+
+	if (!cas_64(&link->ring[place.index], &word,
+		    slot_make(SLOT_EMPTY, place.lap + 1, 0)))
+		return false;
+	/* ring-consume: received. */
+	store_relaxed_64(&link->recv_position, message->position + 1);
+	if (message->position % HINT_EVERY == HINT_EVERY - 1)
+		raise_hint(&link->head->head, message->position + 1);
+	return true;
+}
+
+/* Positions are consumed in order: the last one tells for all before it. */
+bool ring_is_drained(const struct tol_link *link, uint64_t end_position)
+{
+	struct place place;
+	uint64_t word;
+
+	if (end_position == 0)
+		return true;
+	place = place_of(link, end_position - 1);
+	word = load_acquire_64(&link->ring[place.index]); /* ring-drained */
+	return slot_laps_ahead(word, place.lap) > 0;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CORE_RING_H
+#define CORE_RING_H
+
+/*
+ * The ring of slot words: doc/mailbox-protocol.md, section 1. Every call
+ * is lock-free: a step that is repeated means that somebody else got on.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/link.h"
+
+/* The slot that said "you would have to wait": while it holds, nothing changed. */
+struct ring_gate {
+	const uint64_t *slot;
+	uint64_t word;
+};
+
+/* A message that was found. */
+struct ring_message {
+	uint64_t position;
+	uint64_t word;		/* of its slot */
+};
+
+static inline bool ring_gate_holds(const struct ring_gate *gate)
+{
+	return load_relaxed_64(gate->slot) == gate->word;
+}
+
+/**
+ * ring_publish - make the body at @unit a message
+ *
+ * Return: 0, the send has happened; -EAGAIN full, see @ret_gate; -EBADMSG
+ */
+int ring_publish(struct tol_link *link, uint32_t unit, uint64_t *ret_position,
+		 struct ring_gate *ret_gate);
+
+/* Would ring_publish() find room? Return: 0; -EAGAIN and @ret_gate; -EBADMSG */
+int ring_find_room(struct tol_link *link, struct ring_gate *ret_gate);
+
+/* Return: 0 and the oldest message; -EAGAIN none, see @ret_gate; -EBADMSG */
+int ring_find_message(struct tol_link *link, struct ring_message *ret_message,
+		      struct ring_gate *ret_gate);
+
+/* Is it still the same? A body that was read before is then whole. */
+bool ring_is_there(const struct tol_link *link,
+		   const struct ring_message *message);
+
+/* Return: true, the receive has happened; false somebody else was faster */
+bool ring_consume(struct tol_link *link, const struct ring_message *message);
+
+/* Is nothing queued before @end any more? */
+bool ring_is_drained(const struct tol_link *link, uint64_t end_position);
+
+/* The first position never filled, at some moment of the call; -EBADMSG */
+int ring_find_tail(struct tol_link *link, uint64_t *ret_position);
+
+#endif

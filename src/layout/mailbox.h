@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef LAYOUT_MAILBOX_H
+#define LAYOUT_MAILBOX_H
+
+/*
+ * Every byte of a mailbox's file. doc/mailbox-protocol.md says what it is for.
+ *
+ *	0		struct mailbox_layout			one page
+ *	ring_offset	uint64_t slot[capacity]			whole pages
+ *	participants_	struct participant_layout[4096]		backed up to
+ *	  offset						participants_high
+ *	chunks_offset	uint32_t chunk[pool_chunks]		backed up to
+ *								chunks_high
+ *	pool_offset	uint8_t unit[pool_chunks][1024][64]	backed where
+ *								a chunk was taken
+ *
+ * The offsets follow from capacity and pool_chunks alone. The file is sparse:
+ * memory is taken as it is needed, always by a call that can fail.
+ *
+ * Invariants (T first position never filled, H first not consumed):
+ *	head <= H <= T <= H + capacity		tail <= T
+ *	participants_high >= any number ever taken, + 1
+ *	chunks_high >= any chunk ever taken, + 1
+ */
+
+#include <stdbool.h>
+
+#include "layout/object.h"
+
+#define MAILBOX_PAGE_BYTES 4096u
+#define MAILBOX_UNIT_BYTES 64u
+#define MAILBOX_CHUNK_UNITS 1024u
+#define MAILBOX_CHUNK_BYTES (MAILBOX_UNIT_BYTES * MAILBOX_CHUNK_UNITS)
+#define MAILBOX_POOL_CHUNKS_MAX 65536u
+#define MAILBOX_POOL_CHUNKS_MIN 64u
+#define MAILBOX_PARTICIPANTS_MAX 4096u
+#define MAILBOX_CAPACITY_MAX_MSGS (UINT64_C(1) << 20)
+
+/* Low 8 bits of control; above them the remover's presence number. */
+#define CONTROL_LIVE 0u
+#define CONTROL_REMOVING 1u
+#define CONTROL_REMOVED 2u
+#define CONTROL_QUARANTINED 3u
+#define CONTROL_STATE_MASK UINT64_C(0xff)
+#define CONTROL_NUMBER_SHIFT 8
+
+/* Presence numbers: participants first, those who remove after them. */
+#define MAILBOX_REMOVER_BASE (UINT64_C(1) << 32)
+#define MAILBOX_REMOVERS_COUNT (UINT64_C(1) << 32)
+
+/*
+ *	  0 .. 31	head
+ *	 32 .. 63	fixed when it was made
+ *	128 .. 159	control and bell: read by every call, written when
+ *			somebody sleeps or removes it
+ *	256 .. 263	tail hint		any sender
+ *	384 .. 391	head hint		any receiver
+ *	512 .. 523	marks that only grow	any participant
+ */
+struct mailbox_layout {
+	struct object_layout object;
+	uint64_t capacity_msgs;
+	uint32_t pool_chunks;
+	uint32_t creator_pid;
+	uint64_t id;
+	int64_t created_unix_ns;
+
+	uint8_t pad_64[64];
+
+	uint64_t control;
+	uint64_t receivers;	/* {count, epoch} of sleepers in receive */
+	uint64_t senders;	/* {count, epoch} of sleepers in send */
+	uint32_t bell;		/* always 0 */
+	uint8_t pad_156[100];
+
+	uint64_t tail;
+	uint8_t pad_264[120];
+
+	uint64_t head;
+	uint8_t pad_392[120];
+
+	uint32_t participants_high;
+	uint32_t chunks_high;
+	uint32_t has_body_files;	/* 0, or 1 for good */
+};
+
+static_assert(offsetof(struct mailbox_layout, capacity_msgs) == 32, "layout");
+static_assert(offsetof(struct mailbox_layout, pool_chunks) == 40, "layout");
+static_assert(offsetof(struct mailbox_layout, creator_pid) == 44, "layout");
+static_assert(offsetof(struct mailbox_layout, id) == 48, "layout");
+static_assert(offsetof(struct mailbox_layout, created_unix_ns) == 56, "layout");
+static_assert(offsetof(struct mailbox_layout, control) == 128, "layout");
+static_assert(offsetof(struct mailbox_layout, receivers) == 136, "layout");
+static_assert(offsetof(struct mailbox_layout, senders) == 144, "layout");
+static_assert(offsetof(struct mailbox_layout, bell) == 152, "layout");
+static_assert(offsetof(struct mailbox_layout, tail) == 256, "layout");
+static_assert(offsetof(struct mailbox_layout, head) == 384, "layout");
+static_assert(offsetof(struct mailbox_layout, participants_high) == 512, "layout");
+static_assert(offsetof(struct mailbox_layout, chunks_high) == 516, "layout");
+static_assert(offsetof(struct mailbox_layout, has_body_files) == 520, "layout");
+static_assert(sizeof(struct mailbox_layout) <= MAILBOX_PAGE_BYTES, "layout");
+
+/*
+ * One participant; written only by whoever holds the lock on its number.
+ * 0 .. 63 who it is, 64 .. 127 what its next heir needs.
+ */
+#define PARTICIPANT_FREE 0u
+#define PARTICIPANT_JOINED 1u
+#define PARTICIPANT_MAY_SEND 1u
+#define PARTICIPANT_MAY_RECV 2u
+
+struct participant_layout {
+	uint32_t state;
+	uint32_t pid;
+	uint32_t uid;
+	uint32_t flags;
+	char program[16];
+	uint32_t waiting_send;
+	uint32_t waiting_recv;
+	uint8_t pad_40[24];
+
+	uint32_t current_chunk;		/* number + 1, or 0 */
+	uint32_t current_used_units;
+	uint64_t body_serial;
+	uint8_t pad_80[48];
+};
+
+static_assert(offsetof(struct participant_layout, program) == 16, "layout");
+static_assert(offsetof(struct participant_layout, waiting_send) == 32, "layout");
+static_assert(offsetof(struct participant_layout, current_chunk) == 64, "layout");
+static_assert(offsetof(struct participant_layout, body_serial) == 72, "layout");
+static_assert(sizeof(struct participant_layout) == 128, "layout");
+
+/* A chunk word: 0 free, else the participant's number + 1. */
+#define CHUNK_FREE 0u
+
+/*
+ * What a body begins with, in its first unit; the bytes follow. Written by the
+ * sender before the message exists, not after, until it is consumed.
+ */
+#define BODY_IN_FILE 1u		/* the bytes are the file's serial, 8 bytes */
+
+struct body_layout {
+	uint64_t size_bytes;	/* of the message */
+	uint64_t tag;		/* 0 */
+	uint32_t flags;
+	uint32_t sender_number;
+	uint32_t sender_pid;
+	uint32_t sender_uid;
+};
+
+static_assert(offsetof(struct body_layout, flags) == 16, "layout");
+static_assert(sizeof(struct body_layout) == 32, "layout");
+
+/*
+ * A slot word:
+ *
+ *	 63    58 57          32 31                2 1   0
+ *	+--------+--------------+-------------------+-----+
+ *	| lap hi |     unit     |     lap low 30    |state|
+ *	+--------+--------------+-------------------+-----+
+ *
+ * The low half changes with every transition; sleepers compare it.
+ */
+#define SLOT_EMPTY 1u
+#define SLOT_FULL 2u
+#define SLOT_LAP_BITS 36
+#define SLOT_LAP_LOW_MASK UINT64_C(0x3fffffff)
+#define SLOT_UNIT_MASK UINT64_C(0x03ffffff)
+
+static inline uint64_t slot_make(unsigned int state, uint64_t lap,
+				 uint32_t unit)
+{
+	return state | (lap & SLOT_LAP_LOW_MASK) << 2 | (uint64_t)unit << 32 |
+	       (lap >> 30 & 0x3f) << 58;
+}
+
+static inline unsigned int slot_state(uint64_t word)
+{
+	return (unsigned int)(word & 3);
+}
+
+static inline uint32_t slot_unit(uint64_t word)
+{
+	return (uint32_t)(word >> 32 & SLOT_UNIT_MASK);
+}
+
+/* How many laps the word is ahead of @lap, over the wrap of 36 bits. */
+static inline int64_t slot_laps_ahead(uint64_t word, uint64_t lap)
+{
+	uint64_t own = (word >> 2 & SLOT_LAP_LOW_MASK) | (word >> 58) << 30;
+
+	return (int64_t)((own - lap) << (64 - SLOT_LAP_BITS)) >>
+	       (64 - SLOT_LAP_BITS);
+}
+
+/* The geometry, computed once from two checked numbers. */
+struct mailbox_geometry {
+	uint64_t capacity_msgs;
+	uint64_t ring_offset;
+	uint64_t participants_offset;
+	uint64_t chunks_offset;
+	uint64_t pool_offset;
+	uint64_t file_bytes;
+	uint32_t pool_chunks;
+};
+
+uint64_t mailbox_signature(void);
+
+/* Return: false if the numbers are out of range */
+bool mailbox_compute(uint64_t capacity_msgs, uint32_t pool_chunks,
+		     struct mailbox_geometry *ret_geometry);
+
+/* Return: 0; -EBADMSG, -EPROTO, -EMEDIUMTYPE */
+int mailbox_check(const struct mailbox_layout *head, uint64_t file_bytes,
+		  struct mailbox_geometry *ret_geometry);
+
+#endif
