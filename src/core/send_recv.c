@@ -237,7 +237,7 @@ static ssize_t receive_one(struct tol_link *link, void *buf, size_t size_bytes,
 			   struct ring_gate *gate, bool *is_empty)
 {
 	struct ring_message message;
-	struct reading reading;
+	struct reading reading = { 0 };
 	int err;
 
 	*is_empty = false;
