@@ -409,30 +409,35 @@ static int extend(const struct tol_segment *segment, int fd,
 	return err;
 }
 
-/* Under a lock that keeps a named one from being sealed meanwhile. */
-static int extend_as_writer(const struct tol_segment *segment,
-			    uint64_t size_bytes)
+/* A description that bears a lock against sealing, known to fork(). */
+static int open_grower(const struct tol_segment *segment,
+		       struct segment_passing *passing)
 {
-	int fd = sys_reopen(segment->fd, true);
-	int err;
+	int err = segment_guard_enter();
 
-	if (fd < 0)
-		return fd;
+	if (err < 0)
+		return err;
+	passing->fd = sys_reopen(segment->fd, true);
+	if (passing->fd < 0) {
+		segment_guard_leave();
+		return passing->fd;
+	}
 	do {
-		err = presence_take(fd, SEGMENT_GROWER_BASE +
+		err = presence_take(passing->fd, SEGMENT_GROWER_BASE +
 				    sys_random() % SEGMENT_GROWERS_COUNT,
 				    false);
 	} while (err == -EAGAIN);
 	if (err == 0)
-		err = segment_may_write(segment, fd);
-	if (err == 0)
-		err = extend(segment, fd, size_bytes);
-	sys_close(fd);
+		segment_pass(passing);
+	else
+		sys_close(passing->fd);
+	segment_guard_leave();
 	return err;
 }
 
 int tol_segment_grow(struct tol_segment *segment, uint64_t size_bytes)
 {
+	struct segment_passing passing;
 	struct sys_stat st;
 	int err;
 
@@ -448,10 +453,13 @@ int tol_segment_grow(struct tol_segment *segment, uint64_t size_bytes)
 		return err > 0 ? -EPERM : err;
 	if (!segment->is_writable)
 		return -EACCES;
-	err = segment_guard_enter();
+	err = open_grower(segment, &passing);
 	if (err < 0)
 		return err;
-	err = extend_as_writer(segment, size_bytes);
-	segment_guard_leave();
+	/* Taking memory may take long: no fork() has to wait for it. */
+	err = segment_may_write(segment, passing.fd);
+	if (err == 0)
+		err = extend(segment, passing.fd, size_bytes);
+	segment_pass_end(&passing);
 	return err;
 }

@@ -60,6 +60,21 @@ void segment_guard_leave(void);
 void segment_register(struct tol_segment *segment);
 void segment_unregister(struct tol_segment *segment);
 
+/*
+ * A descriptor in use by a call that does not hold the guard: a child made
+ * meanwhile closes its copy. Lives on the caller's stack.
+ */
+struct segment_passing {
+	struct segment_passing *next;
+	int fd;
+};
+
+/* With the guard held. */
+void segment_pass(struct segment_passing *passing);
+
+/* Closes it. Without the guard. */
+void segment_pass_end(struct segment_passing *passing);
+
 /* Undoes all that this process has attached. With the guard held. */
 void segment_detach_all(struct tol_segment *segment);
 
