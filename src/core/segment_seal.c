@@ -28,7 +28,7 @@
 
 static int read_word(int fd, uint32_t *ret_word)
 {
-	uint32_t word;
+	uint32_t word = 0;
 	ssize_t n = sys_pread(fd, &word, sizeof(word),
 			      offsetof(struct segment_layout, sealed));
 
@@ -48,7 +48,7 @@ static int write_word(int fd, uint32_t word)
 
 int segment_is_sealed(const struct tol_segment *segment)
 {
-	uint32_t word;
+	uint32_t word = 0;
 	int err;
 
 	if (segment->flags & SEGMENT_IS_PRIVATE)
@@ -60,7 +60,7 @@ int segment_is_sealed(const struct tol_segment *segment)
 int segment_may_write(const struct tol_segment *segment, int fd)
 {
 	struct presence sealer;
-	uint32_t word;
+	uint32_t word = 0;
 	int err;
 
 	if (segment->flags & SEGMENT_IS_PRIVATE)
@@ -130,7 +130,7 @@ static int check_owner(int fd)
 
 static int seal_named(int fd)
 {
-	uint32_t word;
+	uint32_t word = 0;
 	int err = presence_take(fd, SEGMENT_SEALER, false);
 
 	if (err < 0)

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+#include "support.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TIMEOUT_SECS 120
+#define ASLEEP_LOOKS_MAX 20000000
+
+char support_space[64];
+static int descriptors_count;
+static int tests_count;
+
+static int count_descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	int count = 0;
+
+	while (readdir(dir))
+		count++;
+	closedir(dir);
+	return count;
+}
+
+static int count_mappings_of_space(void)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512];
+	int count = 0;
+
+	while (fgets(line, sizeof(line), maps))
+		if (strstr(line, support_space) || strstr(line, "/memfd:"))
+			count++;
+	fclose(maps);
+	return count;
+}
+
+/* Empties the space. Return: how many names there were */
+static int empty_space(void)
+{
+	DIR *dir = opendir(support_space);
+	struct dirent *entry;
+	int count = 0;
+
+	while (dir && (entry = readdir(dir))) {
+		if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
+			continue;
+		fprintf(stderr, "left in the space: %s\n", entry->d_name);
+		unlinkat(dirfd(dir), entry->d_name, 0);
+		count++;
+	}
+	if (dir)
+		closedir(dir);
+	return count;
+}
+
+static void set_up(void)
+{
+	strcpy(support_space, "/dev/shm/tolsey-test.XXXXXX");
+	if (!mkdtemp(support_space)) {
+		strcpy(support_space, "/tmp/tolsey-test.XXXXXX");
+		ck_assert_ptr_nonnull(mkdtemp(support_space));
+	}
+	setenv("TOLSEY_SPACE", support_space, 1);
+	descriptors_count = count_descriptors();
+}
+
+static void tear_down(void)
+{
+	int descriptors = count_descriptors() - descriptors_count;
+	int mappings = count_mappings_of_space();
+	int names = empty_space();
+
+	rmdir(support_space);
+	ck_assert_msg(descriptors == 0, "%d descriptors leaked", descriptors);
+	ck_assert_msg(mappings == 0, "%d mappings leaked", mappings);
+	ck_assert_msg(names == 0, "%d names leaked", names);
+	ck_assert_msg(waitpid(-1, NULL, WNOHANG) < 0 && errno == ECHILD,
+		      "a child process is left");
+}
+
+TCase *support_tcase(const char *name)
+{
+	TCase *tcase = tcase_create(name);
+
+	tcase_add_checked_fixture(tcase, set_up, tear_down);
+	tcase_set_timeout(tcase, TIMEOUT_SECS);
+	return tcase;
+}
+
+int support_run(Suite *suite)
+{
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	srunner_set_fork_status(runner, CK_FORK);
+	srunner_run_all(runner, CK_NORMAL);
+	tests_count = srunner_ntests_run(runner);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	printf("%d passed, %d failed\n", tests_count - failed, failed);
+	return failed ? 1 : 0;
+}
+
+pid_t support_fork(int (*body)(void *context), void *context)
+{
+	pid_t pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0)
+		_exit(body(context));
+	return pid;
+}
+
+int support_wait(pid_t pid)
+{
+	int status;
+
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+void support_wait_asleep(pid_t pid)
+{
+	char path[64], line[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", (int)pid);
+	for (int i = 0; i < ASLEEP_LOOKS_MAX; i++) {
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		ssize_t n = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
+
+		if (fd >= 0)
+			close(fd);
+		ck_assert_msg(n >= 0, "process %d is gone", (int)pid);
+		line[n] = '\0';
+		/* futex_waitv, or futex on kernels or emulators without it */
+		if (!strncmp(line, "449 ", 4) || !strncmp(line, "202 ", 4))
+			return;
+		sched_yield();
+	}
+	ck_abort_msg("process %d does not fall asleep", (int)pid);
+}
+
+unsigned int support_seed(void)
+{
+	const char *given = getenv("TOLSEY_TEST_SEED");
+	unsigned int seed = given ? (unsigned int)strtoul(given, NULL, 0)
+				  : (unsigned int)time(NULL) ^
+					    (unsigned int)getpid() << 16;
+
+	printf("TOLSEY_TEST_SEED=%u\n", seed);
+	fflush(stdout);
+	return seed;
+}
