@@ -7,7 +7,9 @@
  * instructions and killed. A survivor then looks: did the call happen or not, is
  * every other message there once and in order, does exactly the capacity fit,
  * does a sleeper on the other side wake. Over k there must be exactly one
- * instruction before which it never happened and after which it always did.
+ * instruction before which it never happened and after which it always did. A
+ * point is a count of instructions, and malloc() inside the call takes a few more
+ * or less from victim to victim: that jitter is allowed around the one flip.
  * TOLSEY_TEST_STRIDE=1 takes every instruction (a quarter of an hour and more);
  * without it every 29th is taken, from a random one on. TOLSEY_TEST_POINT=k runs
  * that point alone.
@@ -27,6 +29,7 @@
 #define CAPACITY 3
 #define VICTIMS_MESSAGE 1000
 #define STEPS_MAX 200000
+#define JITTER_STEPS_MAX 300
 
 struct scenario {
 	const char *name;
@@ -254,8 +257,7 @@ static bool kill_at(long point)
 START_TEST(killed_at_every_instruction)
 {
 	const char *only = getenv("TOLSEY_TEST_POINT");
-	bool happened, before = false;
-	long steps, flips = 0, flip = -1;
+	long steps, first_happened = -1, last_not = -1;
 
 	scenario = &scenarios[_i];
 	ck_assert_int_eq(tol_mailbox_create("box", CAPACITY, NULL), 1);
@@ -268,20 +270,21 @@ START_TEST(killed_at_every_instruction)
 	/* The count is of an empty box; a call on another may be longer. */
 	steps += 600;
 	for (long point = first_point(); point < steps; point += stride()) {
-		happened = kill_at(point);
-		if (happened != before) {
-			flips++;
-			flip = point;
-			before = happened;
-		}
+		if (!kill_at(point))
+			last_not = point;
+		else if (first_happened < 0)
+			first_happened = point;
 	}
-	printf("%s: every %ldth of %ld points, happens before %ld\n",
-	       scenario->name, stride(), steps, flip);
+	printf("%s: every %ldth of %ld points, happens from %ld on\n",
+	       scenario->name, stride(), steps, first_happened);
 	if ((scenario->is_send && scenario->queued == CAPACITY) ||
-	    (!scenario->is_send && scenario->queued == 0))
-		ck_assert_int_eq(flips, 0);
-	else
-		ck_assert_int_eq(flips, 1);
+	    (!scenario->is_send && scenario->queued == 0)) {
+		ck_assert_int_eq(first_happened, -1);
+	} else {
+		ck_assert_int_ge(first_happened, 0);
+		ck_assert_int_ge(last_not, 0);
+		ck_assert_int_lt(last_not - first_happened, JITTER_STEPS_MAX);
+	}
 }
 END_TEST
 
