@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+/* tolsey create, stat, rm. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tool.h"
+
+static int run_create(struct tool *tool, int argc, char **argv)
+{
+	static const struct option options[] = {
+		COMMON_OPTIONS,
+		{ "capacity", required_argument, NULL, 'c' },
+		{ "mode", required_argument, NULL, 'm' },
+		{ "if-missing", no_argument, NULL, 'i' },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct tol_mailbox_opts opts = { 0 };
+	uint64_t capacity_msgs = TOL_CAPACITY_DEFAULT_MSGS;
+	const char *name;
+	int option, error;
+
+	while ((option = args_next(tool, argc, argv, ":hc:m:", options)) >= 0) {
+		if (option == 'i')
+			opts.if_missing = 1;
+		else if (option == 'm' ? args_mode(tool, optarg, &opts.mode) :
+			 args_count(tool, "--capacity", optarg, &capacity_msgs))
+			return STATUS_USAGE;
+	}
+	if (option != OPT_DONE)
+		return args_status(option);
+	if (args_name(tool, argc, argv, &name) != 0)
+		return STATUS_USAGE;
+	if (capacity_msgs == 0)
+		return say_failed(tool, name, "capacity 0 is not supported: "
+				  "take 1 to %" PRIu64 " messages",
+				  TOL_CAPACITY_MAX_MSGS);
+	opts.space = tool->space;
+	error = tol_mailbox_create(name, capacity_msgs, &opts);
+	return error < 0 ? say_error(tool, name, error) : STATUS_DONE;
+}
+
+const struct command cmd_create = {
+	.name = "create",
+	.run = run_create,
+	.brief = "Make a mailbox.",
+	.usage = "create NAME [--capacity N] [--mode MODE] [--if-missing]",
+	.help = "\n"
+"  -c, --capacity N    messages that it holds, 1 to 1048576; else 64\n"
+"  -m, --mode MODE     who may use it, in octal; else 0600\n"
+"      --if-missing    a mailbox that is there already is fine too\n",
+};
+
+static int run_rm(struct tool *tool, int argc, char **argv)
+{
+	static const struct option options[] = {
+		COMMON_OPTIONS, { NULL, 0, NULL, 0 },
+	};
+	struct tol_mailbox_opts opts = { 0 };
+	int option, error, status = STATUS_DONE;
+
+	while ((option = args_next(tool, argc, argv, ":h", options)) >= 0)
+		;
+	if (option != OPT_DONE)
+		return args_status(option);
+	if (optind >= argc)
+		return say_usage(tool, "NAME is missing");
+	opts.space = tool->space;
+	for (; optind < argc; optind++) {
+		error = tol_mailbox_remove(argv[optind], &opts);
+		if (error == -EBADMSG || error == -EPROTO)
+			say_failed(tool, argv[optind], "was removed, but could "
+				   "not be understood: who waits on it was not "
+				   "told");
+		else if (error != 0)
+			status = say_error(tool, argv[optind], error);
+	}
+	return status;
+}
+
+const struct command cmd_rm = {
+	.name = "rm",
+	.run = run_rm,
+	.brief = "Remove mailboxes with all their messages.",
+	.usage = "rm NAME...",
+	.help = "\nWho waits on one of them is told that it was removed.\n\n",
+};
+
+/* ---- stat ---------------------------------------------------------------- */
+
+static const char *state_name(enum tol_mailbox_state state)
+{
+	switch (state) {
+	case TOL_MAILBOX_LIVE:
+		return "live";
+	case TOL_MAILBOX_REMOVED:
+		return "removed";
+	case TOL_MAILBOX_QUARANTINED:
+		return "quarantined";
+	}
+	return "unknown";
+}
+
+struct participants {
+	struct buffer text;	/* of the lines, or of the JSON objects */
+	struct json json;
+	int count;
+};
+
+static size_t program_size(const struct tol_participant_stat *participant)
+{
+	const char *end = memchr(participant->program, '\0',
+				 sizeof(participant->program));
+
+	return end ? (size_t)(end - participant->program) :
+		sizeof(participant->program);
+}
+
+static void add_json(const struct tol_participant_stat *participant,
+		     void *context)
+{
+	struct participants *all = context;
+	struct json *json = &all->json;
+
+	json_open(json, '{');
+	json_key_i64(json, "pid", participant->pid);
+	json_text_or_base64(json, "program", participant->program,
+			    program_size(participant));
+	json_key_bool(json, "may_send", participant->may_send);
+	json_key_bool(json, "may_recv", participant->may_recv);
+	json_key_bool(json, "alive", participant->alive);
+	json_key_u64(json, "waiting_send", participant->waiting_send);
+	json_key_u64(json, "waiting_recv", participant->waiting_recv);
+	json_close(json, '}');
+}
+
+static const char *waiting_text(const struct tol_participant_stat *participant)
+{
+	if (!participant->alive)
+		return "dead, not yet cleaned up after";
+	if (participant->waiting_send && participant->waiting_recv)
+		return "waiting to send and to receive";
+	if (participant->waiting_send)
+		return "waiting to send";
+	if (participant->waiting_recv)
+		return "waiting to receive";
+	return "-";
+}
+
+static const char *role_text(const struct tol_participant_stat *participant)
+{
+	if (participant->may_send && participant->may_recv)
+		return "both";
+	return participant->may_send ? "sender" : "receiver";
+}
+
+static void add_line(const struct tol_participant_stat *participant,
+		     void *context)
+{
+	struct participants *all = context;
+	char program[17] = { 0 }, clean[17];
+
+	memcpy(program, participant->program, program_size(participant));
+	if (all->json.error == 0)
+		all->json.error = buffer_printf(&all->text,
+			"  %-8ld %-16s %-9s %s\n", (long)participant->pid,
+			say_clean(program, clean, sizeof(clean)),
+			role_text(participant), waiting_text(participant));
+	all->count++;
+}
+
+static void stat_json(struct json *json, const char *name,
+		      const struct tol_mailbox_stat *stat)
+{
+	json_open(json, '{');
+	json_key_text(json, "name", name);
+	json_key_text(json, "kind", "mailbox");
+	json_key_text(json, "state", state_name(stat->state));
+	json_key_u64(json, "layout_version", stat->layout_version);
+	json_key_u64(json, "capacity_msgs", stat->capacity_msgs);
+	json_key_u64(json, "queued_msgs", stat->queued_msgs);
+	json_key_u64(json, "queued_bytes", stat->queued_bytes);
+	json_key_u64(json, "sent_msgs", stat->sent_msgs);
+	json_key_u64(json, "received_msgs", stat->received_msgs);
+	json_key_u64(json, "senders_count", stat->senders_count);
+	json_key_u64(json, "receivers_count", stat->receivers_count);
+	json_key_u64(json, "waiting_senders_count", stat->waiting_senders_count);
+	json_key_u64(json, "waiting_receivers_count",
+		     stat->waiting_receivers_count);
+	json_key_u64(json, "dead_count", stat->dead_count);
+	json_key_u64(json, "memory_bytes", stat->memory_bytes);
+	json_key_mode(json, "mode", stat->mode);
+	json_key_u64(json, "uid", stat->uid);
+	json_key_u64(json, "gid", stat->gid);
+	json_key_i64(json, "creator_pid", stat->creator_pid);
+	json_key_i64(json, "created_unix_ns", stat->created_unix_ns);
+}
+
+static int stat_text(struct buffer *out, const char *name,
+		     const struct tol_mailbox_stat *stat)
+{
+	char user[64], group[64], when[64];
+	int error;
+
+	error = buffer_printf(out,
+		"mailbox       %s\n"
+		"state         %s, layout version %" PRIu32 "\n"
+		"messages      %" PRIu64 " of %" PRIu64 ", %" PRIu64 " bytes\n"
+		"totals        %" PRIu64 " sent, %" PRIu64 " received\n",
+		name, state_name(stat->state), stat->layout_version,
+		stat->queued_msgs, stat->capacity_msgs, stat->queued_bytes,
+		stat->sent_msgs, stat->received_msgs);
+	if (error == 0)
+		error = buffer_printf(out,
+			"senders       %" PRIu32 ", %" PRIu32 " waiting\n"
+			"receivers     %" PRIu32 ", %" PRIu32 " waiting\n"
+			"dead          %" PRIu32 "\n"
+			"memory        %" PRIu64 " bytes\n",
+			stat->senders_count, stat->waiting_senders_count,
+			stat->receivers_count, stat->waiting_receivers_count,
+			stat->dead_count, stat->memory_bytes);
+	if (error == 0)
+		error = buffer_printf(out,
+			"mode          %04o\n"
+			"owner         %s:%s\n"
+			"created       %s by process %ld\n",
+			(unsigned int)stat->mode & 07777,
+			show_user(stat->uid, user, sizeof(user)),
+			show_group(stat->gid, group, sizeof(group)),
+			show_time(stat->created_unix_ns, when, sizeof(when)),
+			(long)stat->creator_pid);
+	return error;
+}
+
+static int show_stat(struct tool *tool, const char *name, int as_json)
+{
+	struct tol_mailbox_opts opts = { .space = tool->space };
+	struct participants all = { 0 };
+	struct tol_mailbox_stat stat;
+	struct buffer out = { 0 };
+	struct json json = { .out = &out };
+	int error;
+
+	all.json.out = &all.text;
+	error = tol_mailbox_stat(name, &opts, &stat, as_json ? add_json :
+				 add_line, &all);
+	if (error != 0) {
+		buffer_fini(&all.text);
+		return say_error(tool, name, error);
+	}
+	if (as_json) {
+		stat_json(&json, name, &stat);
+		json_key(&json, "participants");
+		json_open(&json, '[');
+		if (json.error == 0)
+			json.error = buffer_add(&out, all.text.data,
+						all.text.size_bytes);
+		json_close(&json, ']');
+		json_close(&json, '}');
+		error = json.error ? json.error : buffer_add(&out, "\n", 1);
+	} else {
+		error = stat_text(&out, name, &stat);
+		if (error == 0 && all.count != 0)
+			error = buffer_printf(&out, "\n  %-8s %-16s %-9s %s\n",
+					      "PID", "PROGRAM", "ROLE",
+					      "WAITING");
+		if (error == 0)
+			error = buffer_add(&out, all.text.data,
+					   all.text.size_bytes);
+	}
+	if (error == 0)
+		error = all.json.error;
+	buffer_fini(&all.text);
+	if (error != 0) {
+		buffer_fini(&out);
+		return say_error(tool, name, error);
+	}
+	return print_buffer(tool, &out);
+}
+
+static int run_stat(struct tool *tool, int argc, char **argv)
+{
+	static const struct option options[] = {
+		COMMON_OPTIONS,
+		{ "json", no_argument, NULL, 'j' },
+		{ NULL, 0, NULL, 0 },
+	};
+	const char *name;
+	int option, as_json = 0;
+
+	while ((option = args_next(tool, argc, argv, ":h", options)) >= 0)
+		as_json = 1;
+	if (option != OPT_DONE)
+		return args_status(option);
+	if (args_name(tool, argc, argv, &name) != 0)
+		return STATUS_USAGE;
+	return show_stat(tool, name, as_json);
+}
+
+const struct command cmd_stat = {
+	.name = "stat",
+	.run = run_stat,
+	.brief = "Show a mailbox: messages, totals, who takes part and waits.",
+	.usage = "stat NAME [--json]",
+	.help = "\n"
+"      --json          one object\n",
+};
