@@ -8,12 +8,23 @@
 
 #include "tool.h"
 
+/* After a '?': was it a letter that is none of ours, rather than a word? */
+static int is_short(int letter, const struct option *options)
+{
+	if (letter <= ' ' || letter >= 127)
+		return 0;
+	for (; options->name != NULL; options++)
+		if (options->val == letter)
+			return 0;
+	return 1;
+}
+
 /* The next option of a command; --space and --help are dealt with here. */
 int args_next(struct tool *tool, int argc, char **argv, const char *letters,
 	      const struct option *options)
 {
 	char clean[80];
-	int at = optind, c;
+	int c;
 
 	opterr = 0;
 	for (;;) {
@@ -31,16 +42,11 @@ int args_next(struct tool *tool, int argc, char **argv, const char *letters,
 					    sizeof(clean)));
 			return OPT_WRONG;
 		case '?':
-			/* A bad short option may not have moved optind. */
-			if (optind <= at && optind < argc)
-				at = optind;
-			else
-				at = optind - 1;
-			if (optopt > ' ' && optopt < 127)
+			if (is_short(optopt, options))
 				say_usage(tool, "unknown option '-%c'", optopt);
 			else
 				say_usage(tool, "wrong option '%s'",
-					  say_clean(argv[at], clean,
+					  say_clean(argv[optind - 1], clean,
 						    sizeof(clean)));
 			return OPT_WRONG;
 		case -1:

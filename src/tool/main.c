@@ -108,7 +108,7 @@ static int unknown(struct tool *tool, const char *text)
 				 "ls, stat, grow, seal, rm");
 	say_clean(text, clean, sizeof(clean));
 	if (near != NULL)
-		return say_usage(tool, "no command '%s', did you mean '%s'?",
+		return say_usage(tool, "no command '%s', did you mean '%s'",
 				 clean, near);
 	return say_usage(tool, "no command '%s'", clean);
 }

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+# bash completion for tolsey
+
+_tolsey_names()
+{
+	# $1: mailbox or segment
+	local space=()
+
+	[[ -n ${_tolsey_space-} ]] && space=(--space "$_tolsey_space")
+	tolsey "${space[@]}" ls 2>/dev/null |
+		awk -v kind="$1" 'NR > 1 && $2 == kind { print $1 }'
+}
+
+_tolsey()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+	local command='' words='' kind='' i word
+	local _tolsey_space=''
+
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		word=${COMP_WORDS[i]}
+		case $word in
+		--space) _tolsey_space=${COMP_WORDS[i + 1]}; ((i++)) ;;
+		-*) ;;
+		*)
+			if [[ -z $command ]]; then
+				command=$word
+			elif [[ $command == seg ]]; then
+				command="seg $word"
+			fi ;;
+		esac
+	done
+	COMPREPLY=()
+	case $prev in
+	--space)
+		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		return ;;
+	--capacity|--mode|--timeout|--size|--offset|--length|--count|-[cmtson])
+		return ;;
+	esac
+	case $command in
+	'') words='create send recv ls stat rm clean seg help --space --version' ;;
+	help) words='create send recv ls stat rm clean seg' ;;
+	seg) words='create write read ls stat grow seal rm' ;;
+	create) words='--capacity --mode --if-missing' ;;
+	send) words='--lines --null --nowait --timeout' kind=mailbox ;;
+	recv) words='--count --all --follow --nowait --timeout --raw --lines
+		--null --json' kind=mailbox ;;
+	ls|'seg ls') words='--json' ;;
+	stat) words='--json' kind=mailbox ;;
+	rm) kind=mailbox ;;
+	clean) words='--dry-run --json' ;;
+	'seg create') words='--size --lazy --mode' ;;
+	'seg write') words='--offset' kind=segment ;;
+	'seg read') words='--offset --length' kind=segment ;;
+	'seg stat') words='--json' kind=segment ;;
+	'seg grow') words='--size' kind=segment ;;
+	'seg seal'|'seg rm') kind=segment ;;
+	esac
+	if [[ $cur == -* ]]; then
+		words+=' --space --help'
+	elif [[ -n $kind ]]; then
+		words=$(_tolsey_names "$kind")
+	fi
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+}
+
+complete -F _tolsey tolsey
