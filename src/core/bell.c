@@ -32,10 +32,6 @@
 /* Sleeping without the kernel's help against dead wakers. */
 #define SLICE_NS 5000000
 
-#define SPIN_MAX_NS 50000u
-#define SPIN_START_NS 20000u
-#define SPIN_MIN_NS 500u
-
 #define EPOCH_STEP (UINT64_C(1) << 32)
 
 /* The words a sleeper names, in the order in which the kernel takes them. */
@@ -148,8 +144,7 @@ void bell_begin(struct bell_waiter *waiter, struct tol_link *link,
 				      : &link->head->receivers,
 		.waiting_count = is_sender ? &link->own->waiting_send
 					   : &link->own->waiting_recv,
-		.spin_ns = is_sender ? &link->send_spin_ns
-				     : &link->recv_spin_ns,
+		.spin = is_sender ? &link->send_spin : &link->recv_spin,
 		.timeout_ns = timeout_ns,
 		.armed = robust_arm(&link->head->bell),
 	};
@@ -168,6 +163,9 @@ void bell_end(struct bell_waiter *waiter)
 	retract(waiter);
 	settle(waiter->link);
 	robust_disarm(waiter->armed);
+	if (waiter->has_slept)
+		spin_slept(waiter->spin, waiter->has_looked,
+			   waiter->link->futex->now_ns() - waiter->start_ns);
 }
 
 static bool is_over(struct bell_waiter *waiter, int64_t now_ns)
@@ -190,42 +188,35 @@ static int64_t earlier(int64_t a, int64_t b)
 }
 
 /*
- * Looks at the gate for as long as looking has been worth it lately: twice the
- * time that was needed when it helped, half when it did not, and from time to
- * time a little, to find out.
+ * Looks at the gate, once in a call.
  *
  * Return: true if something changed
  */
-static bool spin(struct bell_waiter *waiter, const struct ring_gate *gate,
+static bool look(struct bell_waiter *waiter, const struct ring_gate *gate,
 		 int64_t now_ns)
 {
 	struct tol_link *link = waiter->link;
-	uint32_t budget_ns = load_relaxed_32(waiter->spin_ns);
 	int64_t passed_ns = 0;
+	uint32_t budget_ns;
 
-	if (!link->may_spin)
+	if (!link->may_spin || waiter->has_looked || waiter->has_slept)
 		return false;
+	budget_ns = spin_begin(waiter->spin);
+	if (budget_ns == 0)
+		return false;
+	waiter->has_looked = true;
 	while (passed_ns < budget_ns) {
 		for (int i = 0; i < 16; i++) {
 			if (!ring_gate_holds(gate) ||
 			    load_relaxed_64(&link->head->control) !=
 				    CONTROL_LIVE) {
-				uint32_t next_ns = (uint32_t)passed_ns * 2 +
-						   SPIN_START_NS / 2;
-
-				store_relaxed_32(waiter->spin_ns,
-						 next_ns < SPIN_MAX_NS
-							 ? next_ns
-							 : SPIN_MAX_NS);
+				spin_helped(waiter->spin, passed_ns);
 				return true;
 			}
 			cpu_relax();
 		}
 		passed_ns = link->futex->now_ns() - now_ns;
 	}
-	store_relaxed_32(waiter->spin_ns, budget_ns / 2 > SPIN_MIN_NS
-						  ? budget_ns / 2
-						  : SPIN_MIN_NS);
 	return false;
 }
 
@@ -264,6 +255,8 @@ int bell_wait(struct bell_waiter *waiter, const struct ring_gate *gate)
 	if (waiter->timeout_ns == TOL_NOWAIT)
 		return -EAGAIN;
 	now_ns = link->futex->now_ns();
+	if (waiter->start_ns == 0)
+		waiter->start_ns = now_ns;
 	if (is_over(waiter, now_ns))
 		return -ETIMEDOUT;
 	if (link->flags & TOL_SPIN_ONLY) {
@@ -272,7 +265,7 @@ int bell_wait(struct bell_waiter *waiter, const struct ring_gate *gate)
 		return 0;
 	}
 	if (!waiter->is_announced) {
-		if (spin(waiter, gate, now_ns))
+		if (look(waiter, gate, now_ns))
 			return 0;
 		/* bell-announce; then the caller looks again. */
 		waiter->epoch = epoch_of(fetch_add_64(waiter->sleepers, 1));
@@ -281,6 +274,7 @@ int bell_wait(struct bell_waiter *waiter, const struct ring_gate *gate)
 		return 0;
 	}
 	settle(link);
+	waiter->has_slept = true;
 	fetch_add_32(waiter->waiting_count, 1);
 	if (sleep_in_kernel(waiter, gate, now_ns))
 		waiter->is_announced = false;

@@ -12,13 +12,16 @@ struct bell_waiter {
 	struct tol_link *link;
 	uint64_t *sleepers;		/* the word of its kind */
 	uint32_t *waiting_count;	/* in its own record, for stat */
-	uint32_t *spin_ns;
+	struct spin *spin;
 	struct robust_saved armed;
+	int64_t timeout_ns;
+	int64_t start_ns;		/* of the first wait, or 0 */
 	int64_t deadline_ns;
 	uint32_t epoch;
 	bool is_announced;
 	bool is_deadline_known;
-	int64_t timeout_ns;
+	bool has_looked;
+	bool has_slept;
 };
 
 /* Arms the thread: from here to bell_end() its death wakes a sleeper. */

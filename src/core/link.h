@@ -17,6 +17,7 @@
 #include "base/robust.h"
 #include "base/sys.h"
 #include "core/pool.h"
+#include "core/spin.h"
 #include "layout/mailbox.h"
 #include "tolsey.h"
 
@@ -44,9 +45,9 @@ struct tol_link {
 
 	/* Hints of its own: never ahead of the truth. Relaxed. */
 	_Alignas(64) uint64_t send_position;
-	uint32_t send_spin_ns;
+	struct spin send_spin;
 	_Alignas(64) uint64_t recv_position;
-	uint32_t recv_spin_ns;
+	struct spin recv_spin;
 
 	_Alignas(64) struct pool pool;
 };

@@ -17,8 +17,6 @@
 #include "core/ring.h"
 #include "core/space.h"
 
-#define SPIN_START_NS 20000u
-
 /* Bytes of chunk memory from which on the last one to leave tidies up. */
 #define TRIM_FROM_CHUNKS 16u
 
@@ -225,8 +223,8 @@ static struct tol_link *new_link(const char *name, unsigned int flags)
 	link->uid = (uint32_t)sys_uid();
 	link->futex = &futex_kernel_ops;
 	link->may_spin = !(flags & TOL_SPIN_NEVER) && sys_cpus_count() > 1;
-	link->send_spin_ns = SPIN_START_NS;
-	link->recv_spin_ns = SPIN_START_NS;
+	spin_init(&link->send_spin);
+	spin_init(&link->recv_spin);
 	link->name = strdup(name);
 	if (pool_init(link) < 0) {
 		free(link->name);
