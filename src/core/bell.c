@@ -101,30 +101,18 @@ static void ring(struct tol_link *link, uint64_t *sleepers)
 		lower(sleepers, epoch_of(seen));
 }
 
-/*
- * bell-settle: whoever passes by gives the wakes that a stopped one owes, its own
- * among them.
- */
-static void settle_slow(struct tol_link *link)
+void bell_settle_slow(struct tol_link *link)
 {
 	struct ring_message message;
+	struct ring_room room;
 	struct ring_gate gate;
 
 	if (count_of(load_acquire_64(&link->head->receivers)) &&
 	    ring_find_message(link, &message, &gate) == 0)
 		ring(link, &link->head->receivers);
 	if (count_of(load_acquire_64(&link->head->senders)) &&
-	    ring_find_room(link, &gate) == 0)
+	    ring_find_room(link, &room) == 0)
 		ring(link, &link->head->senders);
-}
-
-static inline void settle(struct tol_link *link)
-{
-	fence_after_rmw();
-	if (__builtin_expect(count_of(load_relaxed_64(&link->head->receivers)) |
-			     count_of(load_relaxed_64(&link->head->senders)),
-			     0))
-		settle_slow(link);
 }
 
 void bell_ring_all(struct mailbox_layout *head, const struct futex_ops *futex)
@@ -135,37 +123,37 @@ void bell_ring_all(struct mailbox_layout *head, const struct futex_ops *futex)
 	futex->wake(high_half(&head->senders), INT_MAX);
 }
 
-void bell_begin(struct bell_waiter *waiter, struct tol_link *link,
-		bool is_sender, int64_t timeout_ns)
+static uint64_t *sleepers_of(const struct bell_waiter *waiter)
 {
-	*waiter = (struct bell_waiter){
-		.link = link,
-		.sleepers = is_sender ? &link->head->senders
-				      : &link->head->receivers,
-		.waiting_count = is_sender ? &link->own->waiting_send
-					   : &link->own->waiting_recv,
-		.spin = is_sender ? &link->send_spin : &link->recv_spin,
-		.timeout_ns = timeout_ns,
-		.armed = robust_arm(&link->head->bell),
-	};
+	struct mailbox_layout *head = waiter->link->head;
+
+	return waiter->is_sender ? &head->senders : &head->receivers;
 }
 
-static void retract(struct bell_waiter *waiter)
+static uint32_t *waiting_count_of(const struct bell_waiter *waiter)
 {
-	if (!waiter->is_announced)
-		return;
+	struct participant_layout *own = waiter->link->own;
+
+	return waiter->is_sender ? &own->waiting_send : &own->waiting_recv;
+}
+
+static struct spin *spin_of(const struct bell_waiter *waiter)
+{
+	struct tol_link *link = waiter->link;
+
+	return waiter->is_sender ? &link->send_spin : &link->recv_spin;
+}
+
+void bell_retract(struct bell_waiter *waiter)
+{
 	waiter->is_announced = false;
-	lower(waiter->sleepers, waiter->epoch);
+	lower(sleepers_of(waiter), waiter->epoch);
 }
 
-void bell_end(struct bell_waiter *waiter)
+void bell_learn(const struct bell_waiter *waiter)
 {
-	retract(waiter);
-	settle(waiter->link);
-	robust_disarm(waiter->armed);
-	if (waiter->has_slept)
-		spin_slept(waiter->spin, waiter->has_looked,
-			   waiter->link->futex->now_ns() - waiter->start_ns);
+	spin_slept(spin_of(waiter), waiter->has_looked,
+		   waiter->link->futex->now_ns() - waiter->start_ns);
 }
 
 static bool is_over(struct bell_waiter *waiter, int64_t now_ns)
@@ -201,7 +189,7 @@ static bool look(struct bell_waiter *waiter, const struct ring_gate *gate,
 
 	if (!link->may_spin || waiter->has_looked || waiter->has_slept)
 		return false;
-	budget_ns = spin_begin(waiter->spin);
+	budget_ns = spin_begin(spin_of(waiter));
 	if (budget_ns == 0)
 		return false;
 	waiter->has_looked = true;
@@ -210,7 +198,8 @@ static bool look(struct bell_waiter *waiter, const struct ring_gate *gate,
 			if (!ring_gate_holds(gate) ||
 			    load_relaxed_64(&link->head->control) !=
 				    CONTROL_LIVE) {
-				spin_helped(waiter->spin, passed_ns);
+				spin_helped(spin_of(waiter),
+					    passed_ns);
 				return true;
 			}
 			cpu_relax();
@@ -230,7 +219,7 @@ static bool sleep_in_kernel(struct bell_waiter *waiter,
 	struct tol_link *link = waiter->link;
 	const struct futex_word words[] = {
 		{ &link->head->bell, 0 },
-		{ high_half(waiter->sleepers), waiter->epoch },
+		{ high_half(sleepers_of(waiter)), waiter->epoch },
 		{ low_half(gate->slot), (uint32_t)gate->word },
 	};
 	int64_t deadline_ns = waiter->timeout_ns < 0 ? FUTEX_NO_DEADLINE
@@ -268,18 +257,18 @@ int bell_wait(struct bell_waiter *waiter, const struct ring_gate *gate)
 		if (look(waiter, gate, now_ns))
 			return 0;
 		/* bell-announce; then the caller looks again. */
-		waiter->epoch = epoch_of(fetch_add_64(waiter->sleepers, 1));
+		waiter->epoch = epoch_of(fetch_add_64(sleepers_of(waiter), 1));
 		waiter->is_announced = true;
 		fence_after_rmw();
 		return 0;
 	}
-	settle(link);
+	bell_settle(link);
 	waiter->has_slept = true;
-	fetch_add_32(waiter->waiting_count, 1);
+	fetch_add_32(waiting_count_of(waiter), 1);
 	if (sleep_in_kernel(waiter, gate, now_ns))
 		waiter->is_announced = false;
 	else
-		retract(waiter);
-	fetch_sub_32(waiter->waiting_count, 1);
+		bell_retract(waiter);
+	fetch_sub_32(waiting_count_of(waiter), 1);
 	return 0;
 }

@@ -10,14 +10,12 @@
 /* One call that may have to wait. */
 struct bell_waiter {
 	struct tol_link *link;
-	uint64_t *sleepers;		/* the word of its kind */
-	uint32_t *waiting_count;	/* in its own record, for stat */
-	struct spin *spin;
 	struct robust_saved armed;
 	int64_t timeout_ns;
 	int64_t start_ns;		/* of the first wait, or 0 */
-	int64_t deadline_ns;
-	uint32_t epoch;
+	int64_t deadline_ns;		/* if is_deadline_known */
+	uint32_t epoch;			/* if is_announced */
+	bool is_sender;
 	bool is_announced;
 	bool is_deadline_known;
 	bool has_looked;
@@ -25,8 +23,19 @@ struct bell_waiter {
 };
 
 /* Arms the thread: from here to bell_end() its death wakes a sleeper. */
-void bell_begin(struct bell_waiter *waiter, struct tol_link *link,
-		bool is_sender, int64_t timeout_ns);
+static inline void bell_begin(struct bell_waiter *waiter, struct tol_link *link,
+			      bool is_sender, int64_t timeout_ns)
+{
+	waiter->link = link;
+	waiter->timeout_ns = timeout_ns;
+	waiter->start_ns = 0;
+	waiter->is_sender = is_sender;
+	waiter->is_announced = false;
+	waiter->is_deadline_known = false;
+	waiter->has_looked = false;
+	waiter->has_slept = false;
+	waiter->armed = robust_arm(&link->head->bell);
+}
 
 /**
  * bell_wait - the call was told to wait: spin, announce or sleep
@@ -36,8 +45,38 @@ void bell_begin(struct bell_waiter *waiter, struct tol_link *link,
  */
 int bell_wait(struct bell_waiter *waiter, const struct ring_gate *gate);
 
+/* For bell_end(): takes the announcement back. */
+void bell_retract(struct bell_waiter *waiter);
+
+/* For bell_end(): the call slept; what is learnt from it. */
+void bell_learn(const struct bell_waiter *waiter);
+
+/* For bell_settle(): somebody sleeps, or did. */
+void bell_settle_slow(struct tol_link *link);
+
+/*
+ * bell-settle: whoever passes by gives the wakes that a stopped one owes, its own
+ * among them. The lower halves are the counts of sleepers.
+ */
+static inline void bell_settle(struct tol_link *link)
+{
+	fence_after_rmw();
+	if (__builtin_expect((uint32_t)(load_relaxed_64(&link->head->receivers) |
+					load_relaxed_64(&link->head->senders)),
+			     0))
+		bell_settle_slow(link);
+}
+
 /* The call ends, with whatever result: gives wakes that are owed. */
-void bell_end(struct bell_waiter *waiter);
+static inline void bell_end(struct bell_waiter *waiter)
+{
+	if (waiter->is_announced)
+		bell_retract(waiter);
+	bell_settle(waiter->link);
+	robust_disarm(waiter->armed);
+	if (waiter->has_slept)
+		bell_learn(waiter);
+}
 
 /* Wakes all sleepers and turns away those on their way: the state changed. */
 void bell_ring_all(struct mailbox_layout *head, const struct futex_ops *futex);

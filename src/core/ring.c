@@ -145,43 +145,39 @@ static inline enum finding walk_to_room(struct tol_link *link,
 	return found;
 }
 
-int ring_publish(struct tol_link *link, uint32_t unit, uint64_t *ret_position,
-		 struct ring_gate *ret_gate)
+int ring_find_room(struct tol_link *link, struct ring_room *ret_room)
 {
-	for (uint64_t tries = 0; tries <= STEPS_MAX; tries++) {
-		uint64_t position, word;
-		enum finding found = walk_to_room(link, &position, ret_gate);
-		struct place place = place_of(link, position);
-
-		if (found == WAIT) {
-			store_relaxed_64(&link->send_position, position);
-			return -EAGAIN;
-		}
-		if (found == NONSENSE)
-			break;
-		word = ret_gate->word;
-		if (!cas_64(&link->ring[place.index], &word,
-			    slot_make(SLOT_FULL, place.lap, unit)))
-			continue;
-		/* ring-publish: sent. */
-		store_relaxed_64(&link->send_position, position + 1);
-		if (position % HINT_EVERY == HINT_EVERY - 1)
-			raise_hint(&link->head->tail, position + 1);
-		*ret_position = position;
-		return 0;
-	}
-	return link_quarantine(link);
-}
-
-int ring_find_room(struct tol_link *link, struct ring_gate *ret_gate)
-{
-	uint64_t position;
-	enum finding found = walk_to_room(link, &position, ret_gate);
+	enum finding found = walk_to_room(link, &ret_room->position,
+					  &ret_room->gate);
 
 	if (found == NONSENSE)
 		return link_quarantine(link);
-	store_relaxed_64(&link->send_position, position);
+	store_relaxed_64(&link->send_position, ret_room->position);
 	return found == FOUND ? 0 : -EAGAIN;
+}
+
+int ring_publish(struct tol_link *link, uint32_t unit, struct ring_room *room)
+{
+	for (uint64_t tries = 0; tries <= STEPS_MAX; tries++) {
+		struct place place = place_of(link, room->position);
+		uint64_t word = room->gate.word;
+		int err;
+
+		if (cas_64(&link->ring[place.index], &word,
+			   slot_make(SLOT_FULL, place.lap, unit))) {
+			/* ring-publish: sent. */
+			store_relaxed_64(&link->send_position,
+					 room->position + 1);
+			if (room->position % HINT_EVERY == HINT_EVERY - 1)
+				raise_hint(&link->head->tail,
+					   room->position + 1);
+			return 0;
+		}
+		err = ring_find_room(link, room);
+		if (err < 0)
+			return err;
+	}
+	return link_quarantine(link);
 }
 
 /*

@@ -18,6 +18,12 @@ struct ring_gate {
 	uint64_t word;
 };
 
+/* Where the next message may go, as it was seen. */
+struct ring_room {
+	uint64_t position;
+	struct ring_gate gate;
+};
+
 /* A message that was found. */
 struct ring_message {
 	uint64_t position;
@@ -29,16 +35,17 @@ static inline bool ring_gate_holds(const struct ring_gate *gate)
 	return load_relaxed_64(gate->slot) == gate->word;
 }
 
+/* Return: 0 and @ret_room; -EAGAIN full, see its gate; -EBADMSG */
+int ring_find_room(struct tol_link *link, struct ring_room *ret_room);
+
 /**
  * ring_publish - make the body at @unit a message
+ * @room: from ring_find_room(); becomes the room that was used, or what
+ *	ring_find_room() says then
  *
- * Return: 0, the send has happened; -EAGAIN full, see @ret_gate; -EBADMSG
+ * Return: 0, the send has happened; -EAGAIN full by now; -EBADMSG
  */
-int ring_publish(struct tol_link *link, uint32_t unit, uint64_t *ret_position,
-		 struct ring_gate *ret_gate);
-
-/* Would ring_publish() find room? Return: 0; -EAGAIN and @ret_gate; -EBADMSG */
-int ring_find_room(struct tol_link *link, struct ring_gate *ret_gate);
+int ring_publish(struct tol_link *link, uint32_t unit, struct ring_room *room);
 
 /* Return: 0 and the oldest message; -EAGAIN none, see @ret_gate; -EBADMSG */
 int ring_find_message(struct tol_link *link, struct ring_message *ret_message,

@@ -82,38 +82,22 @@ static void drop_draft(struct tol_link *link, const struct draft *draft)
 	pool_abort(link, &draft->block);
 }
 
-static int send_draft(struct tol_link *link, struct bell_waiter *waiter,
-		      const struct draft *draft, uint64_t *ret_position)
+/*
+ * A full mailbox costs no copy: the body is written once there is room. The
+ * link has been checked when the call began.
+ */
+static int wait_for_room(struct tol_link *link, struct bell_waiter *waiter,
+			 struct ring_room *ret_room)
 {
-	struct ring_gate gate;
 	int err;
 
 	for (;;) {
-		err = link_check(link);
-		if (err == 0)
-			err = ring_publish(link, draft->block.unit,
-					   ret_position, &gate);
+		err = ring_find_room(link, ret_room);
 		if (err != -EAGAIN)
 			return err;
-		err = bell_wait(waiter, &gate);
-		if (err < 0)
-			return err;
-	}
-}
-
-/* A full mailbox costs no copy: the body is written once there is room. */
-static int wait_for_room(struct tol_link *link, struct bell_waiter *waiter)
-{
-	struct ring_gate gate;
-	int err;
-
-	for (;;) {
-		err = link_check(link);
+		err = bell_wait(waiter, &ret_room->gate);
 		if (err == 0)
-			err = ring_find_room(link, &gate);
-		if (err != -EAGAIN)
-			return err;
-		err = bell_wait(waiter, &gate);
+			err = link_check(link);
 		if (err < 0)
 			return err;
 	}
@@ -122,20 +106,25 @@ static int wait_for_room(struct tol_link *link, struct bell_waiter *waiter)
 static int send_waiting(struct tol_link *link, struct bell_waiter *waiter,
 			const void *body, size_t size_bytes)
 {
+	struct ring_room room;
 	struct draft draft;
-	uint64_t position;
 	int err;
 
-	err = wait_for_room(link, waiter);
+	err = wait_for_room(link, waiter, &room);
 	if (err == 0)
 		err = make_draft(link, body, size_bytes, &draft);
 	if (err < 0)
 		return err;
-	err = send_draft(link, waiter, &draft, &position);
+	while ((err = ring_publish(link, draft.block.unit, &room)) ==
+	       -EAGAIN) {
+		err = wait_for_room(link, waiter, &room);
+		if (err < 0)
+			break;
+	}
 	if (err < 0)
 		drop_draft(link, &draft);
 	else
-		pool_commit(link, &draft.block, position + 1);
+		pool_commit(link, &draft.block, room.position + 1);
 	return err;
 }
 
@@ -274,18 +263,14 @@ static ssize_t receive_waiting(struct tol_link *link,
 	bool is_empty;
 
 	for (;;) {
-		ssize_t n = link_check(link);
-
-		if (n == 0)
-			n = receive_one(link, buf, size_bytes, ret_message,
+		ssize_t n = receive_one(link, buf, size_bytes, ret_message,
 					&gate, &is_empty);
-		else
-			is_empty = false;
+
 		if (n != -EAGAIN)
 			return n;
-		if (!is_empty)
-			continue;
-		n = bell_wait(waiter, &gate);
+		n = is_empty ? bell_wait(waiter, &gate) : 0;
+		if (n == 0)
+			n = link_check(link);
 		if (n < 0)
 			return n;
 	}
