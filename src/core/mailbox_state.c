@@ -97,8 +97,11 @@ int link_state_slow(struct tol_link *link, uint64_t control)
 	case CONTROL_REMOVING:
 		return look_at_name(link, control);
 	case CONTROL_REMOVED:
+		/* Killed or stopped, who wrote that may not have told all. */
+		bell_ring_all(link->head, link->futex);
 		return -EIDRM;
 	default:
+		bell_ring_all(link->head, link->futex);
 		return -EBADMSG;
 	}
 }
