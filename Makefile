@@ -78,7 +78,7 @@ LIB_OBJECTS := $(call objects,$(wildcard $(addprefix src/,base/*.c \
 	layout/*.c core/*.c)))
 TOOL_SOURCES := $(wildcard src/tool/*.c)
 TEST_PROGRAMS := $(call programs,tests)
-KILL_PROGRAMS := $(call programs,tests/kill)
+KILL_PROGRAM := $(O)/tests/kill/harness
 BENCH_PROGRAMS := $(call programs,bench)
 DEMO_PROGRAMS := $(call programs,demo)
 EXAMPLE_PROGRAMS := $(call programs,examples)
@@ -130,10 +130,16 @@ $(O)/tolsey: $(call objects,$(TOOL_SOURCES)) $(O)/libtolsey.a
 
 support = $(call objects,$(wildcard $(1)/support/*.c))
 
-$(TEST_PROGRAMS) $(KILL_PROGRAMS): $(O)/tests/%: $(O)/obj/tests/%.o \
+$(TEST_PROGRAMS): $(O)/tests/%: $(O)/obj/tests/%.o \
 		$(call support,tests) $(INTERNAL)
 	@mkdir -p $(@D)
 	$(CC) $(LINK_FLAGS) -o $@ $^ $(LIBS_tests)
+
+# Linked statically where that can be: its points have addresses that stay, in
+# libc too.
+$(KILL_PROGRAM): $(call objects,$(wildcard tests/kill/*.c)) $(INTERNAL)
+	@mkdir -p $(@D)
+	$(CC) $(if $(SAN),,-static) $(LINK_FLAGS) -o $@ $^
 
 $(BENCH_PROGRAMS): $(O)/bench/%: $(O)/obj/bench/%.o $(call support,bench) \
 		$(O)/libtolsey.a
@@ -149,7 +155,7 @@ $(EXAMPLE_PROGRAMS): $(O)/examples/%: $(O)/obj/examples/%.o $(O)/libtolsey.a
 	@mkdir -p $(@D)
 	$(CC) $(LINK_FLAGS) -o $@ $^
 
-tests: all $(TEST_PROGRAMS) $(KILL_PROGRAMS)
+tests: all $(TEST_PROGRAMS) $(KILL_PROGRAM)
 examples: all $(EXAMPLE_PROGRAMS)
 bench-programs: all $(BENCH_PROGRAMS)
 demo-programs: all $(DEMO_PROGRAMS)
