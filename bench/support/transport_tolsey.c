@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/* Two mailboxes in $TOLSEY_SPACE. */
+
+#include <errno.h>
+#include <stdio.h>
+#include <tolsey.h>
+
+#include "transport.h"
+
+static const char *const names[2] = { "bench-ping", "bench-pong" };
+
+static void tolsey_close_pair(struct pair *pair)
+{
+	(void)pair;
+	for (int i = 0; i < 2; i++)
+		tol_mailbox_remove(names[i], NULL);
+}
+
+static int tolsey_open_pair(struct pair *pair)
+{
+	for (int i = 0; i < 2; i++) {
+		int r = tol_mailbox_create(names[i],
+					   depth_msgs(pair->size_bytes), NULL);
+
+		if (r < 0) {
+			snprintf(pair->reason, sizeof(pair->reason),
+				 "%s: %.60s", names[i], tol_strerror(r));
+			tolsey_close_pair(pair);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+static int tolsey_join(struct pair *pair)
+{
+	struct tol_open_opts opts = {
+		.flags = pair->transport == &transport_tolsey_sleeping
+				 ? TOL_SPIN_NEVER : 0,
+	};
+
+	for (int i = 0; i < 2; i++) {
+		struct tol_link *link;
+		int r = tol_open(&link, names[i], &opts);
+
+		if (r < 0)
+			return r;
+		pair->links[i] = link;
+	}
+	return 0;
+}
+
+static int tolsey_send(struct pair *pair, int queue, const void *body)
+{
+	int r = tol_send(pair->links[queue], body, pair->size_bytes,
+			 pair->mode == MODE_POLL ? TOL_NOWAIT : TOL_FOREVER);
+
+	return r == 0 ? 1 : r == -EAGAIN ? 0 : r;
+}
+
+static int tolsey_recv(struct pair *pair, int queue, void *body)
+{
+	ssize_t n = tol_recv(pair->links[queue], body, pair->size_bytes,
+			     pair->mode == MODE_POLL ? TOL_NOWAIT :
+			     TOL_FOREVER);
+
+	if (n == (ssize_t)pair->size_bytes)
+		return 1;
+	return n == -EAGAIN ? 0 : n < 0 ? (int)n : -EBADMSG;
+}
+
+static void tolsey_leave(struct pair *pair)
+{
+	for (int i = 0; i < 2; i++)
+		tol_close(pair->links[i]);
+}
+
+#define TOLSEY_TRANSPORT(shown, how) {					\
+	.name = shown, .modes = how,					\
+	.open_pair = tolsey_open_pair, .join = tolsey_join,		\
+	.send = tolsey_send, .recv = tolsey_recv,			\
+	.leave = tolsey_leave, .close_pair = tolsey_close_pair,		\
+}
+
+const struct transport transport_tolsey =
+	TOLSEY_TRANSPORT("tolsey", 1u << MODE_POLL | 1u << MODE_BLOCK);
+
+/* As the kernel's ways do it: who has to wait sleeps at once. */
+const struct transport transport_tolsey_sleeping =
+	TOLSEY_TRANSPORT("tolsey, no spin", 1u << MODE_BLOCK);
