@@ -214,6 +214,8 @@ int main(int argc, char **argv)
 
 	if (guard_standard_files() != 0)
 		return STATUS_FAILED;
+	/* A line at once: those of several processes must not mix. */
+	setvbuf(stderr, NULL, _IOLBF, BUFSIZ);
 	/* A reader that went away is an error to report, not a death. */
 	signal(SIGPIPE, SIG_IGN);
 	/* Options may follow names, whatever the environment says. */
