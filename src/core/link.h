@@ -43,7 +43,7 @@ struct tol_link {
 	char *space_path;
 	char *name;
 
-	/* Hints of its own: never ahead of the truth. Relaxed. */
+	/* Hints of its own: never ahead of the truth; see ring.c. */
 	_Alignas(64) uint64_t send_position;
 	struct spin send_spin;
 	_Alignas(64) uint64_t recv_position;

@@ -147,8 +147,8 @@ static void set_addresses(struct tol_link *link, void *address)
 	link->capacity_shift = -1;
 	if ((g->capacity_msgs & (g->capacity_msgs - 1)) == 0)
 		link->capacity_shift = __builtin_ctzll(g->capacity_msgs);
-	link->send_position = load_relaxed_64(&link->head->tail);
-	link->recv_position = load_relaxed_64(&link->head->head);
+	link->send_position = load_acquire_64(&link->head->tail);
+	link->recv_position = load_acquire_64(&link->head->head);
 }
 
 static void free_link(struct tol_link *link)

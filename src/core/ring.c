@@ -16,7 +16,9 @@
  *   ring-consume (release) -> ring-look of the next sender, and ring-drained
  *	of the owner (acquire): the copy of the body was finished before its
  *	memory is written again. Without it: a torn copy that passes the CAS.
- *   Hints are relaxed: they are only where to begin to look.
+ *   hints, shared and the link's own (release) -> walk (acquire): the slots are at
+ *	least as new as the hint. Without it: a slot of a lap before the hint's,
+ *	which no correct process writes, and a mailbox in quarantine for nothing.
  *
  * Crash and stop: between the CAS and the hint there is nothing that a peer
  * needs; everybody steps over a hint that is behind. A hint is raised once
@@ -123,26 +125,68 @@ static inline enum finding look_for_message(const struct tol_link *link,
 	return STEP;
 }
 
+typedef enum finding look(const struct tol_link *link, uint64_t *position,
+			  struct ring_gate *gate);
+
 /*
- * Walks from the link's own hint to the end of what is filled. The common case
- * is one look; the shared hint is read only after a step.
+ * From the shared hint. Who was stopped between reading it and looking may be
+ * half of all laps behind, where a slot seems to be of the past: nonsense is what
+ * it is only if the hint has not moved meanwhile.
  */
-static inline enum finding walk_to_room(struct tol_link *link,
+static enum finding walk_from_hint(const struct tol_link *link, look *look_at,
+				   const uint64_t *hint, uint64_t *position,
+				   struct ring_gate *gate)
+{
+	uint64_t begin = load_acquire_64(hint);
+	enum finding found = STEP;
+
+	*position = begin;
+	for (uint64_t steps = 0; steps <= STEPS_MAX; steps++) {
+		uint64_t seen;
+
+		found = look_at(link, position, gate);
+		if (found == FOUND || found == WAIT)
+			return found;
+		if (found == STEP)
+			continue;
+		seen = load_acquire_64(hint);
+		if (seen == begin)
+			return NONSENSE;
+		*position = begin = seen;
+	}
+	return NONSENSE;
+}
+
+/*
+ * Walks from the link's own hint; the common case is one look. The shared hint
+ * is read after a step, and when the own one makes no sense any more: the link
+ * was idle while more than half of all laps went by.
+ */
+static inline __attribute__((always_inline)) enum finding
+walk(const struct tol_link *link, look *look_at, const uint64_t *own_hint,
+     const uint64_t *hint, uint64_t *ret_position, struct ring_gate *gate)
+{
+	uint64_t position = load_acquire_64(own_hint);
+	enum finding found = look_at(link, &position, gate);
+
+	if (found == STEP) {
+		position = larger(position, load_acquire_64(hint));
+		for (uint64_t steps = 0; found == STEP && steps <= STEPS_MAX;
+		     steps++)
+			found = look_at(link, &position, gate);
+	}
+	if (found == STEP || found == NONSENSE)
+		found = walk_from_hint(link, look_at, hint, &position, gate);
+	*ret_position = position;
+	return found;
+}
+
+static inline enum finding walk_to_room(const struct tol_link *link,
 					uint64_t *ret_position,
 					struct ring_gate *gate)
 {
-	uint64_t position = load_relaxed_64(&link->send_position);
-	enum finding found = look_for_room(link, &position, gate);
-
-	if (found == STEP)
-		position = larger(position, load_relaxed_64(&link->head->tail));
-	for (uint64_t steps = 0; found == STEP; steps++) {
-		if (steps > STEPS_MAX)
-			return NONSENSE;
-		found = look_for_room(link, &position, gate);
-	}
-	*ret_position = position;
-	return found;
+	return walk(link, look_for_room, &link->send_position,
+		    &link->head->tail, ret_position, gate);
 }
 
 int ring_find_room(struct tol_link *link, struct ring_room *ret_room)
@@ -152,7 +196,7 @@ int ring_find_room(struct tol_link *link, struct ring_room *ret_room)
 
 	if (found == NONSENSE)
 		return link_quarantine(link);
-	store_relaxed_64(&link->send_position, ret_room->position);
+	store_release_64(&link->send_position, ret_room->position);
 	return found == FOUND ? 0 : -EAGAIN;
 }
 
@@ -166,7 +210,7 @@ int ring_publish(struct tol_link *link, uint32_t unit, struct ring_room *room)
 		if (cas_64(&link->ring[place.index], &word,
 			   slot_make(SLOT_FULL, place.lap, unit))) {
 			/* ring-publish: sent. */
-			store_relaxed_64(&link->send_position,
+			store_release_64(&link->send_position,
 					 room->position + 1);
 			if (room->position % HINT_EVERY == HINT_EVERY - 1)
 				raise_hint(&link->head->tail,
@@ -195,20 +239,13 @@ int ring_find_tail(struct tol_link *link, uint64_t *ret_position)
 int ring_find_message(struct tol_link *link, struct ring_message *ret_message,
 		      struct ring_gate *ret_gate)
 {
-	uint64_t position = load_relaxed_64(&link->recv_position);
-	enum finding found = look_for_message(link, &position, ret_gate);
+	uint64_t position;
+	enum finding found = walk(link, look_for_message, &link->recv_position,
+				  &link->head->head, &position, ret_gate);
 
-	if (found == STEP)
-		position = larger(position, load_relaxed_64(&link->head->head));
-	for (uint64_t steps = 0; found == STEP; steps++) {
-		if (steps > STEPS_MAX)
-			found = NONSENSE;
-		else
-			found = look_for_message(link, &position, ret_gate);
-	}
 	if (found == NONSENSE)
 		return link_quarantine(link);
-	store_relaxed_64(&link->recv_position, position);
+	store_release_64(&link->recv_position, position);
 	ret_message->position = position;
 	ret_message->word = ret_gate->word;
 	return found == FOUND ? 0 : -EAGAIN;
@@ -233,7 +270,7 @@ bool ring_consume(struct tol_link *link, const struct ring_message *message)
 		    slot_make(SLOT_EMPTY, place.lap + 1, 0)))
 		return false;
 	/* ring-consume: received. */
-	store_relaxed_64(&link->recv_position, message->position + 1);
+	store_release_64(&link->recv_position, message->position + 1);
 	if (message->position % HINT_EVERY == HINT_EVERY - 1)
 		raise_hint(&link->head->head, message->position + 1);
 	return true;

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/* What a participant that was stopped or idle for long must not do to others. */
+#include <errno.h>
+
+#include "core/link.h"
+#include "support.h"
+#include "tolsey.h"
+
+static struct tol_link *open_link(const char *name, unsigned int flags)
+{
+	struct tol_open_opts opts = { .flags = flags };
+	struct tol_link *link = NULL;
+
+	ck_assert_int_eq(tol_open(&link, name, &opts), 0);
+	return link;
+}
+
+static struct tol_link *make(const char *name, uint64_t capacity_msgs)
+{
+	ck_assert_int_eq(tol_mailbox_create(name, capacity_msgs, NULL), 1);
+	return open_link(name, 0);
+}
+
+static void unmake(struct tol_link *link, const char *name)
+{
+	tol_close(link);
+	ck_assert_int_eq(tol_mailbox_remove(name, NULL), 0);
+}
+
+/*
+ * The link looks at slots of a mailbox where more than half of all laps went by
+ * since it looked last: they seem to be of its past.
+ */
+START_TEST(idle_for_half_of_all_laps)
+{
+	static const uint64_t laps[] = {
+		(UINT64_C(1) << 35) - 1, (UINT64_C(1) << 35) + 1,
+		(UINT64_C(1) << 36) - 1, (UINT64_C(1) << 36) + 5,
+	};
+	struct tol_link *link = make("box", 1);
+	uint64_t position = laps[_i];
+	char byte;
+
+	store_release_64(&link->ring[0], slot_make(SLOT_EMPTY, position, 0));
+	store_release_64(&link->head->tail, position);
+	store_release_64(&link->head->head, position);
+	for (int i = 0; i < 40; i++) {
+		ck_assert_int_eq(tol_recv(link, &byte, 1, TOL_NOWAIT), -EAGAIN);
+		ck_assert_int_eq(tol_send(link, "a", 1, TOL_NOWAIT), 0);
+		ck_assert_int_eq(tol_send(link, "a", 1, TOL_NOWAIT), -EAGAIN);
+		ck_assert_int_eq(tol_recv(link, &byte, 1, TOL_NOWAIT), 1);
+	}
+	unmake(link, "box");
+}
+END_TEST
+
+/* What makes no sense from the shared hint either is still found. */
+START_TEST(nonsense_is_nonsense)
+{
+	struct tol_link *link = make("box", 4);
+
+	for (int i = 0; i < 4; i++)
+		store_release_64(&link->ring[i], slot_make(SLOT_EMPTY, 9, 0));
+	store_release_64(&link->head->tail, 4 * 12);
+	ck_assert_int_eq(tol_send(link, "a", 1, TOL_NOWAIT), -EBADMSG);
+	unmake(link, "box");
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("stopped");
+	TCase *tc = support_tcase("stopped");
+
+	tcase_add_loop_test(tc, idle_for_half_of_all_laps, 0, 4);
+	tcase_add_test(tc, nonsense_is_nonsense);
+	suite_add_tcase(suite, tc);
+	return support_run(suite);
+}
