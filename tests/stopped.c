@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* What a participant that was stopped or idle for long must not do to others. */
 #include <errno.h>
+#include <sched.h>
 
+#include "core/body.h"
 #include "core/link.h"
+#include "core/pool.h"
+#include "core/ring.h"
 #include "support.h"
 #include "tolsey.h"
 
@@ -67,6 +71,43 @@ START_TEST(nonsense_is_nonsense)
 }
 END_TEST
 
+static int receive_one(void *context)
+{
+	struct tol_link *link = open_link("box", TOL_RECV | TOL_SPIN_NEVER);
+	char byte;
+	ssize_t n = tol_recv(link, &byte, 1, TOL_SECS(100));
+
+	(void)context;
+	tol_close(link);
+	return n == 1 ? 0 : 1;
+}
+
+/* A sender that is stopped between the CAS and the wake, for good. */
+START_TEST(spinner_gives_owed_wake)
+{
+	struct tol_link *stopped = make("box", 1);
+	struct tol_link *spinner = open_link("box", TOL_SEND | TOL_SPIN_ONLY);
+	pid_t receiver = support_fork(receive_one, NULL);
+	struct ring_room room;
+	struct draft draft;
+	char byte;
+
+	while ((uint32_t)load_acquire_64(&stopped->head->receivers) == 0)
+		sched_yield();
+	support_wait_asleep(receiver);
+	ck_assert_int_eq(ring_find_room(stopped, &room), 0);
+	ck_assert_int_eq(draft_make(stopped, "a", 1, &draft), 0);
+	ck_assert_int_eq(ring_publish(stopped, draft.block.unit, &room), 0);
+	ck_assert_int_eq(tol_send(spinner, "b", 1, TOL_SECS(30)), 0);
+	ck_assert_int_eq(support_wait(receiver), 0);
+	pool_commit(stopped, &draft.block, room.position + 1);
+	ck_assert_int_eq(tol_recv(stopped, &byte, 1, TOL_NOWAIT), 1);
+	ck_assert_int_eq(byte, 'b');
+	tol_close(spinner);
+	unmake(stopped, "box");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("stopped");
@@ -74,6 +115,7 @@ int main(void)
 
 	tcase_add_loop_test(tc, idle_for_half_of_all_laps, 0, 4);
 	tcase_add_test(tc, nonsense_is_nonsense);
+	tcase_add_test(tc, spinner_gives_owed_wake);
 	suite_add_tcase(suite, tc);
 	return support_run(suite);
 }

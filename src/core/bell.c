@@ -249,6 +249,8 @@ int bell_wait(struct bell_waiter *waiter, const struct ring_gate *gate)
 	if (is_over(waiter, now_ns))
 		return -ETIMEDOUT;
 	if (link->flags & TOL_SPIN_ONLY) {
+		/* Whoever ends this wait may sleep on a wake that a stopped one owes. */
+		bell_settle(link);
 		for (int i = 0; i < 64 && ring_gate_holds(gate); i++)
 			cpu_relax();
 		return 0;
