@@ -348,8 +348,9 @@ struct tol_message {
  * Return: size of the body, 0 or more; -EAGAIN empty (TOL_NOWAIT); -ETIMEDOUT
  *	empty all the time; -EMSGSIZE the buffer is too small: the message stays
  *	where it is, see tol_recv_message(); -EIDRM, -EBADMSG, -ECHILD, -EINVAL
- *	as tol_send(); -EPERM the link is open to send only. Except on success,
- *	the buffer's content is unspecified
+ *	as tol_send(); -EPERM the link is open to send only; errors of the space:
+ *	a large body is out of reach, the message stays. Except on success, the
+ *	buffer's content is unspecified
  * Thread: MT-Safe	Signal: AS-Unsafe; goes on after EINTR
  * Fork: -ECHILD in the child
  * Blocks: while the mailbox is empty, at most @timeout_ns

@@ -75,7 +75,7 @@ int body_copy_file(struct tol_link *link, const struct reading *reading,
 
 	if (n == (ssize_t)size_bytes)
 		return 0;
-	return n >= 0 || n == -ENOENT ? -EBADMSG : (int)n;
+	return n >= 0 ? -EBADMSG : (int)n;
 }
 
 void body_remove_file(struct tol_link *link, const struct reading *reading)

@@ -96,7 +96,7 @@ ssize_t body_file_read(struct tol_link *link, uint32_t number, uint64_t serial,
 	fd = space_open_object(&space, name, false, NULL);
 	space_close(&space);
 	if (fd < 0)
-		return fd;
+		return fd == -ENOENT ? -EBADMSG : fd;
 	n = sys_pread(fd, buf, size_bytes, 0);
 	sys_close(fd);
 	return n;

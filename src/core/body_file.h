@@ -25,7 +25,10 @@
 int body_file_write(struct tol_link *link, const void *body, size_t size_bytes,
 		    uint64_t *ret_serial);
 
-/* Return: bytes read; -ENOENT the message is gone; -errno */
+/*
+ * Return: bytes read; -EBADMSG there is no such file, since the message is gone or
+ *	somebody removed it; errors of the space, which say nothing of the message
+ */
 ssize_t body_file_read(struct tol_link *link, uint32_t number, uint64_t serial,
 		       void *buf, size_t size_bytes);
 

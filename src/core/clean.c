@@ -45,22 +45,37 @@ static void tell(struct clean *clean, const char *name, const char *what,
 		clean->report(&event, clean->context);
 }
 
+/*
+ * A mailbox that cannot be looked into (no right, no descriptor left, damaged, of
+ * a newer version) may be the one that is looked for: an error.
+ */
 static int compare_id(const char *name, void *context)
 {
 	struct clean *clean = context;
 	struct mailbox_geometry geometry;
-	struct mailbox_layout head;
-	int fd;
+	struct mailbox_layout head = { 0 };
+	int fd, err;
 
 	if (space_check_name(name) < 0)
 		return 0;
 	fd = space_open_object(&clean->space, name, false, NULL);
+	if (fd == -ENOENT || fd == -ELOOP || fd == -EMEDIUMTYPE)
+		return 0;
 	if (fd < 0)
-		return fd == -EACCES ? fd : 0;
-	if (peek_head(fd, &head, &geometry) == 0 &&
-	    head.id == clean->wanted_id)
-		strcpy(clean->found_name, name);
+		return fd;
+	err = peek_head(fd, &head, &geometry);
 	sys_close(fd);
+	if (err < 0) {
+		bool is_foreign = head.object.magic != OBJECT_MAGIC ||
+				  head.object.kind != TOL_KIND_MAILBOX;
+
+		if (is_foreign && (err == -EBADMSG || err == -EPROTO ||
+				   err == -EMEDIUMTYPE))
+			return 0;
+		return err;
+	}
+	if (head.id == clean->wanted_id)
+		strcpy(clean->found_name, name);
 	return clean->found_name[0] != '\0';
 }
 

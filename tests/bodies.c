@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/* Where bodies lie, and that they stay there for as long as somebody needs them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/link.h"
+#include "support.h"
+#include "tolsey.h"
+
+#define LARGE_BYTES ((size_t)2 << 20)
+
+static struct tol_link *open_link(const char *name)
+{
+	struct tol_link *link = NULL;
+
+	ck_assert_int_eq(tol_open(&link, name, NULL), 0);
+	return link;
+}
+
+static struct tol_link *make(const char *name, uint64_t capacity_msgs)
+{
+	ck_assert_int_eq(tol_mailbox_create(name, capacity_msgs, NULL), 1);
+	return open_link(name);
+}
+
+static void unmake(struct tol_link *link, const char *name)
+{
+	tol_close(link);
+	ck_assert_int_eq(tol_mailbox_remove(name, NULL), 0);
+}
+
+static char *large_body(void)
+{
+	char *body = malloc(LARGE_BYTES);
+
+	ck_assert_ptr_nonnull(body);
+	memset(body, 'x', LARGE_BYTES);
+	return body;
+}
+
+static void write_layout_version(uint32_t version)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/box", support_space);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(pwrite(fd, &version, sizeof(version),
+				offsetof(struct object_layout, layout_version)),
+			 sizeof(version));
+	close(fd);
+}
+
+static void leave_large_message(void)
+{
+	struct tol_link *link = make("box", 4);
+	char *body = large_body();
+
+	ck_assert_int_eq(tol_send(link, body, LARGE_BYTES, TOL_NOWAIT), 0);
+	tol_close(link);
+	free(body);
+}
+
+static void expect_large_message(void)
+{
+	struct tol_link *link = open_link("box");
+	char *body = large_body();
+
+	ck_assert_int_eq(tol_recv(link, body, LARGE_BYTES, TOL_NOWAIT),
+			 (ssize_t)LARGE_BYTES);
+	unmake(link, "box");
+	free(body);
+}
+
+START_TEST(clean_keeps_what_newer_version_may_need)
+{
+	leave_large_message();
+	write_layout_version(OBJECT_LAYOUT_VERSION + 1);
+	ck_assert_int_ge(tol_space_clean(NULL, 0, NULL, NULL), 0);
+	write_layout_version(OBJECT_LAYOUT_VERSION);
+	expect_large_message();
+}
+END_TEST
+
+START_TEST(clean_without_descriptors_keeps_bodies)
+{
+	struct rlimit old, limit;
+
+	leave_large_message();
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+	for (rlim_t count = 3; count < 24; count++) {
+		limit = old;
+		limit.rlim_cur = count;
+		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+		tol_space_clean(NULL, 0, NULL, NULL);
+	}
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+	expect_large_message();
+}
+END_TEST
+
+/* A receiver that cannot reach the space any more harms nobody else's mailbox. */
+START_TEST(space_out_of_reach_is_no_damage)
+{
+	struct tol_mailbox_opts opts = { 0 };
+	struct tol_open_opts open_opts = { 0 };
+	char path[128], moved[128];
+	struct tol_link *link;
+	char *body = large_body();
+
+	snprintf(path, sizeof(path), "%s/space", support_space);
+	snprintf(moved, sizeof(moved), "%s/moved", support_space);
+	opts.space = open_opts.space = path;
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	ck_assert_int_eq(tol_mailbox_create("box", 4, &opts), 1);
+	ck_assert_int_eq(tol_open(&link, "box", &open_opts), 0);
+	ck_assert_int_eq(tol_send(link, body, LARGE_BYTES, TOL_NOWAIT), 0);
+	ck_assert_int_eq(rename(path, moved), 0);
+	ck_assert_int_eq(tol_recv(link, body, LARGE_BYTES, TOL_NOWAIT),
+			 -ENOENT);
+	ck_assert_int_eq(rename(moved, path), 0);
+	ck_assert_int_eq(tol_recv(link, body, LARGE_BYTES, TOL_NOWAIT),
+			 (ssize_t)LARGE_BYTES);
+	tol_close(link);
+	ck_assert_int_eq(tol_mailbox_remove("box", &opts), 0);
+	ck_assert_int_eq(rmdir(path), 0);
+	free(body);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("bodies");
+	TCase *tc = support_tcase("bodies");
+
+	tcase_add_test(tc, clean_keeps_what_newer_version_may_need);
+	tcase_add_test(tc, clean_without_descriptors_keeps_bodies);
+	tcase_add_test(tc, space_out_of_reach_is_no_damage);
+	suite_add_tcase(suite, tc);
+	return support_run(suite);
+}
