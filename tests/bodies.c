@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/link.h"
+#include "core/pool.h"
 #include "support.h"
 #include "tolsey.h"
 
@@ -135,6 +136,49 @@ START_TEST(space_out_of_reach_is_no_damage)
 }
 END_TEST
 
+static void pass_through(struct tol_link *link, size_t size_bytes)
+{
+	char *body = large_body();
+
+	ck_assert_int_eq(tol_send(link, body, size_bytes, TOL_NOWAIT), 0);
+	ck_assert_int_eq(tol_recv(link, body, size_bytes, TOL_NOWAIT),
+			 (ssize_t)size_bytes);
+	free(body);
+}
+
+/* A run of two chunks that small bodies were cut from is given back whole. */
+START_TEST(closing_gives_all_chunks_back)
+{
+	struct tol_link *watcher = make("box", 4);
+	struct tol_link *link = open_link("box");
+
+	pass_through(link, 100000);
+	pass_through(link, 1);
+	pass_through(link, 1);
+	tol_close(link);
+	for (uint32_t i = 0; i < load_acquire_32(&watcher->head->chunks_high);
+	     i++)
+		ck_assert_uint_eq(load_acquire_32(&watcher->chunks[i]), 0);
+	unmake(watcher, "box");
+}
+END_TEST
+
+/* As if it had been stopped since it saw that it is alone. */
+START_TEST(trim_only_while_alone)
+{
+	struct tol_link *link = make("box", 4);
+	struct tol_link *newcomer;
+
+	pass_through(link, 1000000);
+	newcomer = open_link("box");
+	ck_assert_uint_eq(pool_trim(link), 0);
+	tol_close(newcomer);
+	pass_through(link, 1000000);
+	ck_assert_uint_gt(pool_trim(link), 0);
+	unmake(link, "box");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("bodies");
@@ -143,6 +187,8 @@ int main(void)
 	tcase_add_test(tc, clean_keeps_what_newer_version_may_need);
 	tcase_add_test(tc, clean_without_descriptors_keeps_bodies);
 	tcase_add_test(tc, space_out_of_reach_is_no_damage);
+	tcase_add_test(tc, closing_gives_all_chunks_back);
+	tcase_add_test(tc, trim_only_while_alone);
 	suite_add_tcase(suite, tc);
 	return support_run(suite);
 }

@@ -208,18 +208,24 @@ int participant_reap_all(struct tol_link *link)
 	return cleaned;
 }
 
-bool participant_is_alone(struct tol_link *link)
+bool participant_is_alone_at(const struct tol_link *link, int fd)
 {
 	struct presence found;
+
+	return presence_find(fd, 0, link->number, &found) == 0 &&
+	       presence_find(fd, link->number + 1,
+			     MAILBOX_PARTICIPANTS_MAX - link->number - 1,
+			     &found) == 0;
+}
+
+bool participant_is_alone(struct tol_link *link)
+{
 	int fd = link_reopen(link);
 	bool alone;
 
 	if (fd < 0)
 		return false;
-	alone = presence_find(fd, 0, link->number, &found) == 0 &&
-		presence_find(fd, link->number + 1,
-			      MAILBOX_PARTICIPANTS_MAX - link->number - 1,
-			      &found) == 0;
+	alone = participant_is_alone_at(link, fd);
 	sys_close(fd);
 	return alone;
 }

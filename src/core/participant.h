@@ -31,6 +31,9 @@ int participant_reap_all(struct tol_link *link);
 /* Is there nobody else? False also when that cannot be told. */
 bool participant_is_alone(struct tol_link *link);
 
+/* The same, asked through a descriptor of link_reopen(). */
+bool participant_is_alone_at(const struct tol_link *link, int fd);
+
 /* The marked number of records, within bounds. */
 uint32_t participant_high(const struct mailbox_layout *head);
 

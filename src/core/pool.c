@@ -342,20 +342,22 @@ static int cut_small(struct tol_link *link, uint32_t units,
 {
 	struct extent *extent = link->pool.current;
 
+	/* A child forked at any instruction must not find one in two lists. */
 	if (!extent || extent->used_units + units > MAILBOX_CHUNK_UNITS) {
 		if (extent && is_free_again(link, extent)) {
 			extent->used_units = 0;
+			set_current(link, extent);
 		} else {
-			struct extent *next;
-			int err = get_extent(link, 1, &next);
+			struct extent *full = extent;
+			int err = get_extent(link, 1, &extent);
 
 			if (err < 0)
 				return err;
-			if (extent)
-				add_busy(&link->pool, extent);
-			extent = next;
+			set_current(link, extent);
+			fence_compiler();
+			if (full)
+				add_busy(&link->pool, full);
 		}
-		set_current(link, extent);
 	}
 	block->unit = extent->first_chunk * MAILBOX_CHUNK_UNITS +
 		      extent->used_units;
@@ -497,7 +499,8 @@ void pool_fini(struct tol_link *link)
 			struct extent *extent = pool->current;
 
 			set_current(link, NULL);
-			free_chunks(link, extent->first_chunk, 1);
+			free_chunks(link, extent->first_chunk,
+				    extent->chunks_count);
 			free(extent);
 		}
 	}
@@ -528,21 +531,33 @@ void pool_free_chunks_of(struct tol_link *link, uint32_t number)
 			free_chunks(link, chunk, 1);
 }
 
+/*
+ * Who joins later than the look for others finds the chunk taken, and so cannot
+ * believe later that it has memory. A look before the loop would not do: stopped
+ * in between, this one would punch chunks that others have come to know since.
+ */
 uint64_t pool_trim(struct tol_link *link)
 {
 	uint32_t high = chunks_high(link);
 	uint64_t bytes = 0;
-	bool entered = lock_enter(&link->pool.lock);
+	int fd = link_reopen(link);
+	bool entered, is_alone = true;
 
+	if (fd < 0)
+		return 0;
+	entered = lock_enter(&link->pool.lock);
+	reclaim(link, true);
 	drop_idle(link);
-	for (uint32_t chunk = 0; chunk < high; chunk++) {
+	for (uint32_t chunk = 0; chunk < high && is_alone; chunk++) {
 		uint64_t bit = UINT64_C(1) << chunk % 64;
 
 		if (back_table(link, chunk) < 0 ||
 		    load_relaxed_32(&link->chunks[chunk]) != CHUNK_FREE ||
 		    !claim_run(link, chunk, 1))
 			continue;
-		if (sys_punch(pool_at(link, chunk * MAILBOX_CHUNK_UNITS),
+		is_alone = participant_is_alone_at(link, fd);
+		if (is_alone &&
+		    sys_punch(pool_at(link, chunk * MAILBOX_CHUNK_UNITS),
 			      MAILBOX_CHUNK_BYTES) == 0)
 			bytes += MAILBOX_CHUNK_BYTES;
 		__atomic_fetch_and(&link->pool.backed[chunk / 64], ~bit,
@@ -550,5 +565,6 @@ uint64_t pool_trim(struct tol_link *link)
 		free_chunks(link, chunk, 1);
 	}
 	lock_leave(&link->pool.lock, entered);
+	sys_close(fd);
 	return bytes;
 }

@@ -76,8 +76,8 @@ void pool_free_chunks_of(struct tol_link *link, uint32_t number);
 bool pool_has_chunks_of(struct tol_link *link, uint32_t number);
 
 /*
- * Gives free chunks back to the system. Only while this is the only
- * participant: nobody reads a body late.
+ * Gives free chunks back to the system, while this is the only participant:
+ * nobody else reads a body late, or knows what has memory.
  *
  * Return: bytes given back
  */
