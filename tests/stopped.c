@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* What a participant that was stopped or idle for long must not do to others. */
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include "base/robust.h"
 #include "core/body.h"
 #include "core/link.h"
 #include "core/pool.h"
@@ -108,6 +113,65 @@ START_TEST(spinner_gives_owed_wake)
 }
 END_TEST
 
+static pthread_mutex_t robust_mutex;
+static uint32_t handled_count, thread_id;
+
+static void use_robust_mutex(int number)
+{
+	(void)number;
+	pthread_mutex_lock(&robust_mutex);
+	pthread_mutex_unlock(&robust_mutex);
+	fetch_add_32(&handled_count, 1);
+}
+
+static void *receive_in_thread(void *link)
+{
+	static char byte;
+
+	store_release_32(&thread_id, (uint32_t)syscall(SYS_gettid));
+	ck_assert_int_eq(tol_recv(link, &byte, 1, TOL_SECS(100)), 1);
+	return NULL;
+}
+
+/*
+ * libc disarms a thread whose signal handler uses a robust mutex. It sleeps on
+ * after that, and must be armed again: woken for a message and killed before it
+ * can act it would take that wake with it.
+ */
+START_TEST(sleeper_is_armed_after_handler)
+{
+	struct sigaction action = { .sa_handler = use_robust_mutex };
+	struct tol_link *link = make("box", 1);
+	pthread_mutexattr_t attributes;
+	struct robust_head *head;
+	pthread_t thread;
+	size_t size_bytes;
+	pid_t tid;
+
+	pthread_mutexattr_init(&attributes);
+	pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+	pthread_mutex_init(&robust_mutex, &attributes);
+	sigaction(SIGUSR1, &action, NULL);
+	ck_assert_int_eq(pthread_create(&thread, NULL, receive_in_thread, link),
+			 0);
+	while ((tid = (pid_t)load_acquire_32(&thread_id)) == 0)
+		sched_yield();
+	support_wait_asleep(tid);
+	ck_assert_int_eq(syscall(SYS_get_robust_list, tid, &head, &size_bytes),
+			 0);
+	ck_assert_ptr_nonnull(head->list_op_pending);
+	pthread_kill(thread, SIGUSR1);
+	while (load_acquire_32(&handled_count) == 0)
+		sched_yield();
+	support_wait_asleep(tid);
+	ck_assert_ptr_eq((char *)head->list_op_pending + head->futex_offset,
+			 &link->head->bell);
+	ck_assert_int_eq(tol_send(link, "a", 1, TOL_NOWAIT), 0);
+	pthread_join(thread, NULL);
+	unmake(link, "box");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("stopped");
@@ -116,6 +180,7 @@ int main(void)
 	tcase_add_loop_test(tc, idle_for_half_of_all_laps, 0, 4);
 	tcase_add_test(tc, nonsense_is_nonsense);
 	tcase_add_test(tc, spinner_gives_owed_wake);
+	tcase_add_test(tc, sleeper_is_armed_after_handler);
 	suite_add_tcase(suite, tc);
 	return support_run(suite);
 }

@@ -62,6 +62,15 @@ static inline void robust_disarm(struct robust_saved saved)
 		saved.head->list_op_pending = saved.pending;
 }
 
+/* A signal handler may have used a robust mutex meanwhile: libc leaves 0. */
+static inline void robust_arm_again(struct robust_saved saved, uint32_t *word)
+{
+	if (saved.head != ROBUST_NONE)
+		saved.head->list_op_pending =
+			(char *)word - saved.head->futex_offset;
+	__atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
 static inline bool robust_is_armed(struct robust_saved saved)
 {
 	return saved.head != ROBUST_NONE;

@@ -264,6 +264,7 @@ int bell_wait(struct bell_waiter *waiter, const struct ring_gate *gate)
 		fence_after_rmw();
 		return 0;
 	}
+	robust_arm_again(waiter->armed, &link->head->bell);
 	bell_settle(link);
 	waiter->has_slept = true;
 	fetch_add_32(waiting_count_of(waiter), 1);
