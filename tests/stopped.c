@@ -172,6 +172,19 @@ START_TEST(sleeper_is_armed_after_handler)
 }
 END_TEST
 
+/* A word that leads to where no message ever was takes no memory there. */
+START_TEST(message_where_none_can_be)
+{
+	struct tol_link *link = make("box", 4);
+	char byte;
+
+	store_release_64(&link->ring[0],
+			 slot_make(SLOT_FULL, 0, 20000 * MAILBOX_CHUNK_UNITS));
+	ck_assert_int_eq(tol_recv(link, &byte, 1, TOL_NOWAIT), -EBADMSG);
+	unmake(link, "box");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("stopped");
@@ -181,6 +194,7 @@ int main(void)
 	tcase_add_test(tc, nonsense_is_nonsense);
 	tcase_add_test(tc, spinner_gives_owed_wake);
 	tcase_add_test(tc, sleeper_is_armed_after_handler);
+	tcase_add_test(tc, message_where_none_can_be);
 	suite_add_tcase(suite, tc);
 	return support_run(suite);
 }

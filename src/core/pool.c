@@ -89,6 +89,15 @@ static int back_table(struct tol_link *link, uint32_t chunk)
 	return err;
 }
 
+/* What was ever taken, as far as the table can reach. */
+static uint32_t chunks_high(const struct tol_link *link)
+{
+	uint32_t high = load_acquire_32(&link->head->chunks_high);
+
+	return high < link->geometry.pool_chunks ? high
+						 : link->geometry.pool_chunks;
+}
+
 bool pool_may_read(struct tol_link *link, uint32_t unit, uint64_t size_bytes)
 {
 	uint32_t units_count = link->geometry.pool_chunks * MAILBOX_CHUNK_UNITS;
@@ -100,19 +109,15 @@ bool pool_may_read(struct tol_link *link, uint32_t unit, uint64_t size_bytes)
 	first = unit / MAILBOX_CHUNK_UNITS;
 	last = (uint32_t)((unit * (uint64_t)MAILBOX_UNIT_BYTES + size_bytes - 1) /
 			  MAILBOX_CHUNK_BYTES);
-	for (uint32_t chunk = first; chunk <= last; chunk++)
-		if (back_chunk(link, chunk, false) < 0)
+	for (uint32_t chunk = first; chunk <= last; chunk++) {
+		if (is_known_backed(link, chunk))
+			continue;
+		/* Nobody ever took it: no message lies there. */
+		if (chunk >= chunks_high(link) ||
+		    back_chunk(link, chunk, false) < 0)
 			return false;
+	}
 	return true;
-}
-
-/* What was ever taken, as far as the table can reach. */
-static uint32_t chunks_high(const struct tol_link *link)
-{
-	uint32_t high = load_acquire_32(&link->head->chunks_high);
-
-	return high < link->geometry.pool_chunks ? high
-						 : link->geometry.pool_chunks;
 }
 
 static void raise_chunks_high(struct tol_link *link, uint32_t high)
