@@ -6,6 +6,9 @@
 #include "core/peek.h"
 #include "core/space.h"
 
+/* Before a mailbox is called damaged. */
+#define LOOKS_MAX 8
+
 static void count_participant(const struct participant_layout *record,
 			      bool alive, struct tol_mailbox_stat *stat)
 {
@@ -90,10 +93,15 @@ static int stat_open(int fd, const struct sys_stat *st,
 	struct tol_mailbox_stat stat = { 0 };
 	int err;
 
-	err = peek_head(fd, &head, &geometry);
-	if (err < 0)
-		return err;
-	err = peek_queue(fd, &geometry, &head, &queue);
+	/* Slots of a long ring in full use may be too far apart to make sense. */
+	for (int tries = 0; tries < LOOKS_MAX; tries++) {
+		err = peek_head(fd, &head, &geometry);
+		if (err < 0)
+			return err;
+		err = peek_queue(fd, &geometry, &head, &queue);
+		if (err != -EBADMSG)
+			break;
+	}
 	stat.state = err == -EBADMSG ? TOL_MAILBOX_QUARANTINED
 				     : state_of(&head);
 	if (err < 0 && err != -EBADMSG)
