@@ -136,6 +136,44 @@ START_TEST(space_out_of_reach_is_no_damage)
 }
 END_TEST
 
+static int send_as_other(void *context)
+{
+	struct tol_link *link;
+	char *body = large_body();
+	int err;
+
+	(void)context;
+	if (setresuid(65534, 65534, 65534) < 0)
+		return 99;
+	link = open_link("box");
+	err = tol_send(link, body, LARGE_BYTES, TOL_NOWAIT);
+	tol_close(link);
+	free(body);
+	return -err;
+}
+
+/* In a space that all may write a large body is the file of another user. */
+START_TEST(large_body_of_another_user)
+{
+	struct tol_mailbox_opts opts = { .mode = 0666 };
+	struct tol_link *link;
+	char *body = large_body();
+
+	ck_assert_int_eq(chmod(support_space, 01777), 0);
+	ck_assert_int_eq(tol_mailbox_create("box", 4, &opts), 1);
+	ck_assert_int_eq(support_wait(support_fork(send_as_other, NULL)), 0);
+	ck_assert_int_eq(setresuid(65533, 65533, 0), 0);
+	link = open_link("box");
+	ck_assert_int_eq(tol_recv(link, body, LARGE_BYTES, TOL_NOWAIT),
+			 (ssize_t)LARGE_BYTES);
+	tol_close(link);
+	free(body);
+	ck_assert_int_eq(setresuid(0, 0, 0), 0);
+	ck_assert_int_ge(tol_space_clean(NULL, 0, NULL, NULL), 1);
+	ck_assert_int_eq(tol_mailbox_remove("box", NULL), 0);
+}
+END_TEST
+
 static void pass_through(struct tol_link *link, size_t size_bytes)
 {
 	char *body = large_body();
@@ -187,6 +225,10 @@ int main(void)
 	tcase_add_test(tc, clean_keeps_what_newer_version_may_need);
 	tcase_add_test(tc, clean_without_descriptors_keeps_bodies);
 	tcase_add_test(tc, space_out_of_reach_is_no_damage);
+	if (geteuid() == 0)
+		tcase_add_test(tc, large_body_of_another_user);
+	else
+		support_skip("large_body_of_another_user", "needs root");
 	tcase_add_test(tc, closing_gives_all_chunks_back);
 	tcase_add_test(tc, trim_only_while_alone);
 	suite_add_tcase(suite, tc);

@@ -175,6 +175,11 @@ int sys_chmod(int fd, mode_t mode)
 	return result(fchmod(fd, mode));
 }
 
+int sys_set_group(int fd, gid_t gid)
+{
+	return result(fchown(fd, (uid_t)-1, gid));
+}
+
 int sys_absolute_path(const char *path, char *buf, size_t size_bytes)
 {
 	char resolved[PATH_MAX];

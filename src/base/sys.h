@@ -41,6 +41,7 @@ int sys_stat_at(int dir_fd, const char *name, struct sys_stat *ret_stat);
 int sys_unlink(int dir_fd, const char *name);
 int sys_rename_new(int dir_fd, const char *from, const char *to);
 int sys_chmod(int fd, mode_t mode);
+int sys_set_group(int fd, gid_t gid);
 int sys_absolute_path(const char *path, char *buf, size_t size_bytes);
 int sys_list_dir(int dir_fd, int (*visit)(const char *name, void *context),
 		 void *context);

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/peek.h"
 
@@ -45,6 +46,8 @@ static int write_file(struct tol_link *link, const struct space *space,
 	fd = sys_open_unnamed(space->fd, st.mode & 0777);
 	if (fd < 0)
 		return fd;
+	/* Where the sender may do that: for those who share by a group. */
+	sys_set_group(fd, st.gid);
 	err = sys_reserve(fd, 0, size_bytes);
 	if (err == 0) {
 		n = sys_pwrite(fd, body, size_bytes, 0);
@@ -85,6 +88,7 @@ ssize_t body_file_read(struct tol_link *link, uint32_t number, uint64_t serial,
 		       void *buf, size_t size_bytes)
 {
 	struct space space;
+	struct sys_stat st;
 	char name[NAME_BYTES];
 	int fd, err;
 	ssize_t n;
@@ -93,11 +97,19 @@ ssize_t body_file_read(struct tol_link *link, uint32_t number, uint64_t serial,
 	if (err < 0)
 		return err;
 	make_name(name, link->id, number, serial);
-	fd = space_open_object(&space, name, false, NULL);
+	/*
+	 * Whoever may write the mailbox is trusted with what it sends, so the
+	 * file may be anybody's, also in a space that all may write: no other
+	 * user can take the place of a sender's file there.
+	 */
+	fd = sys_open_read(space.fd, name);
 	space_close(&space);
 	if (fd < 0)
-		return fd == -ENOENT ? -EBADMSG : fd;
-	n = sys_pread(fd, buf, size_bytes, 0);
+		return fd == -ENOENT || fd == -ELOOP ? -EBADMSG : fd;
+	err = sys_stat_fd(fd, &st);
+	if (err == 0 && !S_ISREG(st.mode))
+		err = -EBADMSG;
+	n = err < 0 ? err : sys_pread(fd, buf, size_bytes, 0);
 	sys_close(fd);
 	return n;
 }

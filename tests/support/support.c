@@ -19,6 +19,7 @@
 char support_space[64];
 static int descriptors_count;
 static int tests_count;
+static int skipped_count;
 
 static int count_descriptors(void)
 {
@@ -97,6 +98,12 @@ TCase *support_tcase(const char *name)
 	return tcase;
 }
 
+void support_skip(const char *name, const char *why)
+{
+	printf("skipped: %s: %s\n", name, why);
+	skipped_count++;
+}
+
 int support_run(Suite *suite)
 {
 	SRunner *runner = srunner_create(suite);
@@ -107,7 +114,10 @@ int support_run(Suite *suite)
 	tests_count = srunner_ntests_run(runner);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
-	printf("%d passed, %d failed\n", tests_count - failed, failed);
+	printf("%d passed, %d failed", tests_count - failed, failed);
+	if (skipped_count > 0)
+		printf(", %d skipped", skipped_count);
+	printf("\n");
 	return failed ? 1 : 0;
 }
 

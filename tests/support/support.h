@@ -17,7 +17,14 @@ extern char support_space[64];
 /* A test case whose tests each get a space, and are looked at for leaks. */
 TCase *support_tcase(const char *name);
 
-/* Runs the suite, prints "N passed, N failed". Return: exit status for main() */
+/* A test that cannot run here, and why; to be called instead of adding it. */
+void support_skip(const char *name, const char *why);
+
+/*
+ * Runs the suite, prints "N passed, N failed[, N skipped]".
+ *
+ * Return: exit status for main()
+ */
 int support_run(Suite *suite);
 
 /* Forks; in the child runs @body and exits with what it returns. */
