@@ -29,7 +29,8 @@
 #include <errno.h>
 #include <limits.h>
 
-/* Sleeping without the kernel's help against dead wakers. */
+/* Sleeping where nobody may come to wake: without the kernel's help, or while
+ * the mailbox is being removed. */
 #define SLICE_NS 5000000
 
 #define EPOCH_STEP (UINT64_C(1) << 32)
@@ -226,6 +227,9 @@ static bool sleep_in_kernel(struct bell_waiter *waiter,
 						     : waiter->deadline_ns;
 	int rc = -ENOSYS;
 
+	/* Being removed: if the remover is killed only the name tells. */
+	if (load_acquire_64(&link->head->control) != CONTROL_LIVE)
+		deadline_ns = earlier(deadline_ns, now_ns + SLICE_NS);
 	if (robust_is_armed(waiter->armed))
 		rc = link->futex->wait(words, 3, deadline_ns);
 	/* Nobody wakes us in a dead one's place: look now and then. */

@@ -47,47 +47,48 @@ static void finish_removal(struct mailbox_layout *head,
 		sys_unlink(dir_fd, name);
 }
 
-static bool remover_is_alive(int fd, uint64_t control)
+/* Is anybody removing it? Also if that cannot be told. */
+static bool is_being_removed(struct tol_link *link)
 {
 	struct presence found;
+	int fd = link_reopen(link);
+	bool is_being = true;
 
-	return presence_find(fd, MAILBOX_REMOVER_BASE +
-					 (control >> CONTROL_NUMBER_SHIFT),
-			     1, &found) != 0;
+	if (fd >= 0) {
+		is_being = presence_find(fd, MAILBOX_REMOVER_BASE,
+					 MAILBOX_REMOVERS_COUNT, &found) != 0;
+		sys_close(fd);
+	}
+	return is_being;
 }
 
 /*
  * Does the name still lead to this mailbox? If so the removal has not happened,
- * and if its remover is dead it never will.
+ * and if nobody was at it before this look it never will. In this order: a
+ * remover could take the name and die between the two looks. The swap fails if a
+ * new one has announced itself.
  */
 static int look_at_name(struct tol_link *link, uint64_t control)
 {
+	bool is_being = is_being_removed(link);
 	struct space space;
 	struct sys_stat st;
-	int fd, err;
+	int err;
 
 	err = space_open(&space, link->space_path, false);
-	if (err == 0) {
-		err = sys_stat_at(space.fd, link->name, &st);
-		if (err == -ENOENT ||
-		    (err == 0 && (st.inode != link->inode ||
-				  st.device != link->device))) {
-			finish_removal(link->head, link->futex, space.fd,
-				       link->inode);
-			space_close(&space);
-			return -EIDRM;
-		}
-		space_close(&space);
-	}
 	/* It cannot be told: then it has not been removed for this process. */
 	if (err < 0)
 		return err == -ENOENT ? -EIDRM : 0;
-	fd = link_reopen(link);
-	if (fd >= 0) {
-		if (!remover_is_alive(fd, control))
-			cas_64(&link->head->control, &control, CONTROL_LIVE);
-		sys_close(fd);
+	err = sys_stat_at(space.fd, link->name, &st);
+	if (err == -ENOENT || (err == 0 && (st.inode != link->inode ||
+					    st.device != link->device))) {
+		finish_removal(link->head, link->futex, space.fd, link->inode);
+		space_close(&space);
+		return -EIDRM;
 	}
+	space_close(&space);
+	if (err == 0 && !is_being)
+		cas_64(&link->head->control, &control, CONTROL_LIVE);
 	return 0;
 }
 
@@ -188,26 +189,34 @@ int mailbox_finish_removed(const struct space *space, const char *hidden_name)
 	return sys_unlink(space->fd, hidden_name) == -ENOENT ? 0 : err;
 }
 
-/* Return: the word that was written, or 0 if it was not LIVE */
-static uint64_t announce_removal(int fd, struct mailbox_layout *head)
+/*
+ * Each remover announces itself, also over another one. Those who sleep, or are
+ * about to, wake and see it: from then on they sleep for short times only.
+ */
+static void announce_removal(int fd, struct mailbox_layout *head)
 {
-	uint64_t number, word, live = CONTROL_LIVE;
+	uint64_t number, word, seen = load_acquire_64(&head->control);
 
 	do {
 		number = sys_random() % MAILBOX_REMOVERS_COUNT;
 	} while (presence_take(fd, MAILBOX_REMOVER_BASE + number, false) ==
 		 -EAGAIN);
 	word = CONTROL_REMOVING | number << CONTROL_NUMBER_SHIFT;
-	return cas_64(&head->control, &live, word) ? word : 0;
+	do {
+		if ((seen & CONTROL_STATE_MASK) != CONTROL_LIVE &&
+		    (seen & CONTROL_STATE_MASK) != CONTROL_REMOVING)
+			return;
+	} while (!cas_64(&head->control, &seen, word));
+	bell_ring_all(head, &futex_kernel_ops);
 }
 
 /*
  * -ENOENT from taking the name means that another remover has it: that one may be
- * dead by now, so the removal is finished here as well.
+ * dead by now, so the removal is finished here as well. If the name cannot be
+ * taken the announcement stays; the next user sees that nobody is at it.
  */
 static int remove_announced(const struct space *space, const char *name,
-			    struct mailbox_layout *head, uint64_t own_inode,
-			    uint64_t announced)
+			    struct mailbox_layout *head, uint64_t own_inode)
 {
 	char removed_name[REMOVED_NAME_BYTES];
 	uint64_t inode = own_inode;
@@ -219,8 +228,6 @@ static int remove_announced(const struct space *space, const char *name,
 			remove_body_files(space->fd, head->id);
 		return err;
 	}
-	if (announced)
-		cas_64(&head->control, &announced, CONTROL_LIVE);
 	if (err < 0)
 		return err;
 	make_removed_name(removed_name, own_inode);
@@ -250,8 +257,8 @@ static int remove_open(const struct space *space, const char *name, int fd,
 	head = address;
 	/* Killed from here on, a sleeper wakes and looks at the name. */
 	armed = robust_arm(&head->bell);
-	err = remove_announced(space, name, head, st->inode,
-			       announce_removal(fd, head));
+	announce_removal(fd, head);
+	err = remove_announced(space, name, head, st->inode);
 	robust_disarm(armed);
 	sys_unmap(address, MAILBOX_PAGE_BYTES);
 	return err;
