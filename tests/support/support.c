@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -19,7 +20,6 @@
 char support_space[64];
 static int descriptors_count;
 static int tests_count;
-static int skipped_count;
 
 static int count_descriptors(void)
 {
@@ -98,10 +98,49 @@ TCase *support_tcase(const char *name)
 	return tcase;
 }
 
+/* What tests, in children of the runner, could not do. */
+static struct skips {
+	int inside_count;
+	int count;
+	char text[2000];
+} *skips;
+
+static struct skips *get_skips(void)
+{
+	if (!skips)
+		skips = mmap(NULL, sizeof(*skips), PROT_READ | PROT_WRITE,
+			     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (skips == MAP_FAILED)
+		abort();
+	return skips;
+}
+
 void support_skip(const char *name, const char *why)
 {
-	printf("skipped: %s: %s\n", name, why);
-	skipped_count++;
+	struct skips *s = get_skips();
+	size_t used = strlen(s->text);
+	char text[200];
+
+	snprintf(text, sizeof(text), "%s (%s)", name, why);
+	s->count++;
+	/* A test that runs in a loop is named once. */
+	if (!strstr(s->text, text))
+		snprintf(s->text + used, sizeof(s->text) - used, "%s%s",
+			 used ? ", " : "", text);
+}
+
+/* libcheck appends _fn to a test's name. */
+void support_skip_inside(const char *function, const char *why)
+{
+	char name[100];
+	size_t length;
+
+	snprintf(name, sizeof(name), "%s", function);
+	length = strlen(name);
+	if (length > 3 && !strcmp(name + length - 3, "_fn"))
+		name[length - 3] = '\0';
+	support_skip(name, why);
+	get_skips()->inside_count++;
 }
 
 int support_run(Suite *suite)
@@ -109,14 +148,16 @@ int support_run(Suite *suite)
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
+	get_skips();
 	srunner_set_fork_status(runner, CK_FORK);
 	srunner_run_all(runner, CK_NORMAL);
 	tests_count = srunner_ntests_run(runner);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
-	printf("%d passed, %d failed", tests_count - failed, failed);
-	if (skipped_count > 0)
-		printf(", %d skipped", skipped_count);
+	printf("%d passed, %d failed",
+	       tests_count - failed - skips->inside_count, failed);
+	if (skips->count > 0)
+		printf(", %d skipped: %s", skips->count, skips->text);
 	printf("\n");
 	return failed ? 1 : 0;
 }

@@ -20,8 +20,17 @@ TCase *support_tcase(const char *name);
 /* A test that cannot run here, and why; to be called instead of adding it. */
 void support_skip(const char *name, const char *why);
 
+/* The same inside a test, in its own function; ends it. */
+#define support_cannot(why)						\
+	do {								\
+		support_skip_inside(__func__, why);			\
+		return;							\
+	} while (0)
+
+void support_skip_inside(const char *function, const char *why);
+
 /*
- * Runs the suite, prints "N passed, N failed[, N skipped]".
+ * Runs the suite, prints "N passed, N failed[, N skipped: which (why)]".
  *
  * Return: exit status for main()
  */
