@@ -428,7 +428,7 @@ TOL_API int tol_segment_create(struct tol_segment **ret_segment,
  * Opens for reading and writing if the file's mode allows, else for reading.
  *
  * Return: 0; -ENOENT; -EACCES; -EMEDIUMTYPE not a segment; -EPROTO; -EBADMSG;
- *	-ELOOP; -EMFILE; errors of the space
+ *	-ELOOP; -EMFILE, -ENFILE, -ENOMEM; errors of the space
  * Thread: MT-Safe env	Signal: AS-Unsafe	Fork: any	Blocks: no
  */
 TOL_API int tol_segment_open(struct tol_segment **ret_segment, const char *name,
@@ -438,7 +438,12 @@ TOL_API int tol_segment_open(struct tol_segment **ret_segment, const char *name,
  * tol_segment_close - end the use of a segment's handle
  * @segment: NULL is fine
  *
- * Detaches whatever this handle still has attached in this process.
+ * Detaches whatever this handle still has attached in this process. No other
+ * thread may be in a call on it.
+ *
+ * Thread: MT-Safe	Signal: AS-Unsafe	Blocks: no
+ * Fork: in a child, ends the child's use only
+ * Crash: as if the process had been killed before or after
  */
 TOL_API void tol_segment_close(struct tol_segment *segment);
 
@@ -470,7 +475,8 @@ struct tol_attach_opts {
  * Return: 0; -EACCES no right to write, try TOL_ATTACH_READONLY; -EPERM sealed,
  *	or memory may not be locked; -EEXIST something is mapped at the address;
  *	-EINVAL; -ENOSPC; -ENOMEM; -EOPNOTSUPP; -ECHILD the handle was the parent's
- *	and its descriptor is gone
+ *	and its descriptor is gone; -EBADF its descriptor was closed behind the
+ *	library's back; -EMFILE, -ENFILE, -ENOLCK
  * Thread: MT-Safe	Signal: AS-Unsafe	Blocks: no
  * Crash: attached, or not		Source: shmat(2)
  */
@@ -483,7 +489,8 @@ TOL_API int tol_segment_attach(struct tol_segment *segment,
  * @address: what tol_segment_attach() gave
  *
  * Return: 0; -EINVAL not an address of an attachment of this handle
- * Source: shmdt(2)
+ * Thread: MT-Safe	Signal: AS-Unsafe	Fork: any	Blocks: no
+ * Crash: detached, or with the process	Source: shmdt(2)
  */
 TOL_API int tol_segment_detach(struct tol_segment *segment, void *address);
 
@@ -493,7 +500,9 @@ TOL_API int tol_segment_detach(struct tol_segment *segment, void *address);
  *
  * New memory is zero and is reserved first, unless the segment is lazy.
  *
- * Return: 0; -ENOSPC and it is as before; -EPERM sealed; -EACCES; -EFBIG
+ * Return: 0; -ENOSPC and it is as before; -EPERM sealed; -EACCES; -EFBIG;
+ *	-EBADF, -ECHILD as tol_segment_attach(); -EBADMSG
+ * Thread: MT-Safe	Signal: AS-Unsafe	Fork: any	Blocks: no
  * Crash: grown, or not		Source: ftruncate(2), never shrinking
  */
 TOL_API int tol_segment_grow(struct tol_segment *segment, uint64_t size_bytes);
@@ -506,8 +515,10 @@ TOL_API int tol_segment_grow(struct tol_segment *segment, uint64_t size_bytes);
  * no seals for files with names): its mode loses the write bits and the library
  * refuses to attach it for writing, but its owner can undo that by hand.
  *
- * Return: 0, also if it was; -EBUSY attached for writing somewhere; -EACCES
- * Source: fcntl(2) F_ADD_SEALS
+ * Return: 0, also if it was; -EBUSY attached for writing somewhere; -EACCES;
+ *	-EBADF, -ECHILD as tol_segment_attach(); -EBADMSG; -ENOLCK
+ * Thread: MT-Safe	Signal: AS-Unsafe	Fork: any	Blocks: no
+ * Crash: sealed, or not		Source: fcntl(2) F_ADD_SEALS
  */
 TOL_API int tol_segment_seal(struct tol_segment *segment);
 
@@ -518,6 +529,7 @@ TOL_API int tol_segment_seal(struct tol_segment *segment);
  * attached or open detaches, closes or ends.
  *
  * Return: 0; -ENOENT; -EMEDIUMTYPE not a segment; -EACCES; errors of the space
+ * Thread: MT-Safe env	Signal: AS-Unsafe	Fork: any	Blocks: no
  * Crash: removed, or not		Source: shmctl(2) IPC_RMID
  */
 TOL_API int tol_segment_remove(const char *name,
@@ -543,7 +555,7 @@ struct tol_segment_stat {
 /**
  * tol_segment_stat - look at a segment
  *
- * Return: 0; -EBADMSG
+ * Return: 0; -EBADMSG; -EBADF, -ECHILD as tol_segment_attach()
  * Thread: MT-Safe	Signal: AS-Unsafe	Fork: any	Blocks: no
  */
 TOL_API int tol_segment_stat(struct tol_segment *segment,
@@ -561,7 +573,8 @@ struct tol_segment_handle {
  * A handle is an address, not a key: who imports it needs the kernel's leave to
  * look into the exporting process (the same user and pid namespace).
  *
- * Return: 0; -ECHILD
+ * Return: 0; -EBADF, -ECHILD as tol_segment_attach()
+ * Thread: MT-Safe	Signal: AS-Unsafe	Fork: any	Blocks: no
  */
 TOL_API int tol_segment_export(struct tol_segment *segment,
 			       struct tol_segment_handle *ret_handle);
@@ -571,6 +584,7 @@ TOL_API int tol_segment_export(struct tol_segment *segment,
  *
  * Return: 0; -ESTALE the exporter has closed it or ended; -EACCES the kernel
  *	does not allow it; -EBADMSG not a handle; -EMFILE; -ENOMEM
+ * Thread: MT-Safe	Signal: AS-Unsafe	Fork: any	Blocks: no
  */
 TOL_API int tol_segment_import(struct tol_segment **ret_segment,
 			       const struct tol_segment_handle *handle);

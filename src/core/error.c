@@ -38,6 +38,7 @@ static const struct {
 	{ EBUSY, "attached for writing by somebody" },
 	{ ESTALE, "whoever sent the handle has closed the segment or ended" },
 	{ EMFILE, "too many open files in this process (ulimit -n)" },
+	{ EBADF, "the descriptor behind the handle was closed by the program" },
 	{ ENFILE, "too many open files in the system" },
 	{ ENAMETOOLONG, "the path of the space is too long" },
 	{ ENOLCK, "the kernel has no room for another lock" },
