@@ -112,7 +112,7 @@ static int stat_open(int fd, const struct sys_stat *st,
 	stat.queued_bytes = queue.bytes;
 	stat.sent_msgs = queue.tail;
 	stat.received_msgs = queue.head;
-	stat.memory_bytes = st->memory_bytes;
+	stat.memory_bytes = st->memory_bytes + queue.in_files_bytes;
 	stat.mode = st->mode & 07777;
 	stat.uid = st->uid;
 	stat.gid = st->gid;

@@ -66,6 +66,15 @@ int peek_slot(int fd, const struct mailbox_geometry *geometry, uint64_t index,
 	return 1;
 }
 
+static void count_body(const struct body_layout *body, struct peek_queue *queue)
+{
+	queue->bytes += body->size_bytes;
+	if (body->flags & BODY_IN_FILE)
+		queue->in_files_bytes +=
+			(body->size_bytes + MAILBOX_PAGE_BYTES - 1) /
+			MAILBOX_PAGE_BYTES * MAILBOX_PAGE_BYTES;
+}
+
 /*
  * The hints say which lap it is; the slots say the rest. While others send and
  * receive the slots are of slightly different moments: then what is counted
@@ -81,6 +90,7 @@ static int scan_slots(int fd, const struct mailbox_geometry *geometry,
 	queue->tail = head->tail;
 	queue->head = UINT64_MAX;
 	queue->bytes = 0;
+	queue->in_files_bytes = 0;
 	for (uint64_t i = 0; i < n; i++) {
 		uint64_t base_lap = head->tail / n;
 		int64_t ahead = slot_laps_ahead(words[i], base_lap);
@@ -98,7 +108,7 @@ static int scan_slots(int fd, const struct mailbox_geometry *geometry,
 			if (err < 0)
 				return err;
 			if (err == 1)
-				queue->bytes += body.body.size_bytes;
+				count_body(&body.body, queue);
 		} else if (slot_state(words[i]) == SLOT_EMPTY) {
 			/* The position a lap before was filled and consumed. */
 			if (position >= n && position - n + 1 > queue->tail)

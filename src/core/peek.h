@@ -31,6 +31,7 @@ int peek_slot(int fd, const struct mailbox_geometry *geometry, uint64_t index,
 struct peek_queue {
 	uint64_t tail, head;
 	uint64_t bytes;
+	uint64_t in_files_bytes;	/* memory of bodies in files of their own */
 };
 int peek_queue(int fd, const struct mailbox_geometry *geometry,
 	       const struct mailbox_layout *head, struct peek_queue *ret_queue);
