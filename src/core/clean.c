@@ -192,7 +192,9 @@ int tol_space_clean(const char *option, int dry_run,
 
 	err = fork_init();
 	if (err == 0)
-		err = space_open(&clean.space, option, true);
+		err = space_open(&clean.space, option, false);
+	if (err == -ENOENT && space_is_default(&clean.space))
+		return 0;
 	if (err < 0)
 		return err;
 	err = tol_space_list(clean.space.path, clean_object, &clean);

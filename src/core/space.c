@@ -47,13 +47,13 @@ ssize_t tol_space_path(const char *option, char *buf, size_t size_bytes)
 	return n;
 }
 
-static bool is_default_path(const char *path)
+bool space_is_default(const struct space *space)
 {
 	char own[64];
 
 	snprintf(own, sizeof(own), "/dev/shm/tolsey-%lu",
 		 (unsigned long)sys_uid());
-	return strcmp(path, own) == 0;
+	return strcmp(space->path, own) == 0;
 }
 
 /*
@@ -80,7 +80,7 @@ int space_open(struct space *space, const char *option, bool create)
 
 	if (n < 0)
 		return (int)n;
-	is_default = is_default_path(space->path);
+	is_default = space_is_default(space);
 	space->fd = sys_open_dir(space->path);
 	if (space->fd == -ENOENT && is_default && create) {
 		err = sys_make_dir(space->path, 0700);
@@ -214,7 +214,7 @@ int tol_space_list(const char *option,
 	int err;
 
 	err = space_open(&space, option, false);
-	if (err == -ENOENT && is_default_path(space.path))
+	if (err == -ENOENT && space_is_default(&space))
 		return 0;
 	if (err < 0)
 		return err;

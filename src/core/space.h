@@ -37,6 +37,9 @@ int space_check_name(const char *name);
  */
 int space_open(struct space *space, const char *option, bool create);
 
+/* Is it the caller's own? Also after space_open() said that it is missing. */
+bool space_is_default(const struct space *space);
+
 void space_close(struct space *space);
 
 /**
