@@ -114,8 +114,8 @@ enum tol_kind {
  * missed or seen. A default space that does not exist yet is empty.
  *
  * Return: 0, or what @visit returned; -ENOENT no such space; -EPERM the space
- *	is not safe (another owner, or writable by others without the sticky
- *	bit); -EACCES; -ENOMEM
+ *	is not safe (the default one and not the caller's alone, or writable by
+ *	others without the sticky bit); -EACCES; -ENOMEM
  * Thread: MT-Safe env	Signal: AS-Unsafe	Fork: any	Blocks: no
  */
 TOL_API int tol_space_list(const char *space,
@@ -176,7 +176,7 @@ struct tol_mailbox_opts {
  *
  * Return: 1 made, 0 was there (if_missing only); -EEXIST; -EINVAL bad name or
  *	mode; -ENOTSUP capacity 0 (not yet); -ERANGE capacity above the maximum;
- *	-ENOSPC no memory for it; -ENOENT no such space; -EPERM space not safe;
+ *	-ENOSPC no memory for it; -EFBIG RLIMIT_FSIZE forbids it; -ENOENT no such space; -EPERM space not safe;
  *	-EACCES; -EOPNOTSUPP the space's file system cannot do it; -EMEDIUMTYPE
  *	the name is taken by something that is not a mailbox (if_missing only)
  * Thread: MT-Safe env	Signal: AS-Unsafe	Fork: any	Blocks: no
