@@ -65,7 +65,7 @@ FLAGS_bench := -D_GNU_SOURCE -Iinclude -Ibench/support
 FLAGS_demo := -D_GNU_SOURCE -Iinclude -Idemo/support
 # Expanded only where a test is built: the rest needs no pkg-config. Tests
 # keep their assertions.
-FLAGS_tests = -UNDEBUG -D_GNU_SOURCE -Iinclude -Isrc -Itests/support \
+FLAGS_tests = -UNDEBUG $(if $(SAN),-DSANITIZED) -D_GNU_SOURCE -Iinclude -Isrc -Itests/support \
 	$(shell pkg-config --cflags check)
 LIBS_tests = $(shell pkg-config --libs check)
 LIBS_bench := -lrt -lm

@@ -9,7 +9,9 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define DEFINE_ATOMIC(bits)						\
 	static inline uint##bits##_t					\
@@ -64,6 +66,52 @@ DEFINE_ATOMIC(32)
 DEFINE_ATOMIC(64)
 
 #undef DEFINE_ATOMIC
+
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SANITIZED_THREADS 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define SANITIZED_THREADS 1
+#endif
+
+/*
+ * Reads a word that tells whether what was read before it, with plain reads, was
+ * still whole: those are not made after it. The sanitizer knows no fences.
+ */
+static inline uint64_t load_after_reads_64(const uint64_t *word)
+{
+#ifdef SANITIZED_THREADS
+	return __atomic_fetch_add((uint64_t *)(uintptr_t)word, 0,
+				  __ATOMIC_SEQ_CST);
+#else
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return __atomic_load_n(word, __ATOMIC_RELAXED);
+#endif
+}
+
+/*
+ * Copies bytes that somebody may be writing meanwhile. The caller finds out
+ * afterwards whether that was so, by load_after_reads_64() or a swap, and then
+ * believes nothing of it. Such a race is meant: the sanitizer is not told of it.
+ */
+#ifdef SANITIZED_THREADS
+__attribute__((no_sanitize_thread, noinline, unused)) static void
+copy_unsettled(void *to, const void *from, size_t size_bytes)
+{
+	const volatile uint8_t *source = (const volatile uint8_t *)from;
+	volatile uint8_t *target = (volatile uint8_t *)to;
+
+	for (size_t i = 0; i < size_bytes; i++)
+		target[i] = source[i];
+}
+#else
+static inline void copy_unsettled(void *to, const void *from, size_t size_bytes)
+{
+	memcpy(to, from, size_bytes);
+}
+#endif
 
 /*
  * After an atomic read-modify-write: later loads are not made before it. On

@@ -54,8 +54,9 @@ static inline int body_look(struct tol_link *link, uint32_t unit,
 	if (!pool_may_read(link, unit, span_bytes))
 		return -EBADMSG;
 	ret_reading->unit = unit;
-	memcpy(&ret_reading->body, layout, sizeof(*layout));
-	memcpy(&ret_reading->serial, layout + 1, sizeof(ret_reading->serial));
+	copy_unsettled(&ret_reading->body, layout, sizeof(*layout));
+	copy_unsettled(&ret_reading->serial, layout + 1,
+		       sizeof(ret_reading->serial));
 	if (ret_reading->body.size_bytes > PTRDIFF_MAX)
 		return -EBADMSG;
 	if (ret_reading->body.flags & BODY_IN_FILE)
@@ -75,7 +76,8 @@ static inline int body_copy(struct tol_link *link,
 	if (reading->body.flags & BODY_IN_FILE)
 		return body_copy_file(link, reading, buf);
 	if (reading->body.size_bytes > 0)
-		memcpy(buf, layout + 1, (size_t)reading->body.size_bytes);
+		copy_unsettled(buf, layout + 1,
+			       (size_t)reading->body.size_bytes);
 	return 0;
 }
 

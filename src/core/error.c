@@ -47,10 +47,8 @@ static const struct {
 
 const char *tol_strerror(int error)
 {
-	if (error < 0)
-		error = -error;
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
-		if (texts[i].error == error)
+		if (texts[i].error == error || texts[i].error == -(int64_t)error)
 			return texts[i].text;
 	return "unexpected error of the system";
 }

@@ -256,9 +256,8 @@ bool ring_is_there(const struct tol_link *link,
 {
 	struct place place = place_of(link, message->position);
 
-	/* The reads of the body come before this load. */
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
-	return load_relaxed_64(&link->ring[place.index]) == message->word;
+	/* After the reads of the body. */
+	return load_after_reads_64(&link->ring[place.index]) == message->word;
 }
 
 bool ring_consume(struct tol_link *link, const struct ring_message *message)
