@@ -169,6 +169,10 @@ demo: demo-programs
 bench: bench-programs
 	@bench/run '$(abspath $(O))'
 
+# The calls that a page is about: man finds it by each.
+names_of = $(shell sed -n 's/^\.Nm \(tol_[a-z_]*\).*/\1/p' $(1))
+MAN_3_DIR := $(DESTDIR)$(MANDIR)/man3
+
 PC := $(DESTDIR)$(LIBDIR)/pkgconfig/tolsey.pc
 MAN_1 := $(wildcard man/*.1)
 MAN_3 := $(wildcard man/*.3)
@@ -193,6 +197,8 @@ install: all
 	$(foreach n,1 3 7,$(if $(MAN_$(n)),install -d \
 		$(DESTDIR)$(MANDIR)/man$(n) && install -m 644 $(MAN_$(n)) \
 		$(DESTDIR)$(MANDIR)/man$(n)/ &&)) :
+	$(foreach page,$(MAN_3),$(foreach name,$(call names_of,$(page)), \
+		ln -sf $(notdir $(page)) $(MAN_3_DIR)/$(name).3 &&)) :
 	$(if $(wildcard completions/tolsey.bash),install -d $(BASH_DIR) && \
 		install -m 644 completions/tolsey.bash $(BASH_DIR)/tolsey)
 	$(if $(wildcard completions/tolsey.zsh),install -d $(ZSH_DIR) && \
@@ -205,7 +211,8 @@ uninstall:
 		$(DESTDIR)$(LIBDIR)/libtolsey.so $(DESTDIR)$(LIBDIR)/libtolsey.a \
 		$(DESTDIR)$(INCLUDEDIR)/tolsey.h $(DESTDIR)$(BINDIR)/tolsey $(PC) \
 		$(foreach n,1 3 7,$(patsubst man/%,$(DESTDIR)$(MANDIR)/man$(n)/%, \
-		$(MAN_$(n)))) $(BASH_DIR)/tolsey $(ZSH_DIR)/_tolsey \
+		$(MAN_$(n)))) $(foreach name,$(call names_of,$(MAN_3)), \
+		$(MAN_3_DIR)/$(name).3) $(BASH_DIR)/tolsey $(ZSH_DIR)/_tolsey \
 		$(FISH_DIR)/tolsey.fish
 
 clean:
