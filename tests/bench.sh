@@ -1,0 +1,58 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# The bench runs, measures what it says it does, and writes JSON. No time is
+# judged.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+build=${O:-$PWD/build}
+passed=0 failed=0 skipped=0
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+
+check() {
+	what=$1
+	shift
+	if "$@"; then passed=$((passed + 1)); else
+		failed=$((failed + 1))
+		echo "$what: failed"
+	fi
+}
+
+if [ "$(getconf _NPROCESSORS_ONLN)" -lt 2 ]; then
+	echo 'the bench needs two CPUs'
+	echo '0 passed, 0 failed, 1 skipped'
+	exit 0
+fi
+${MAKE:-make} -s O="$build" WERROR=1 bench-programs || exit 1
+before=$(ls -d /dev/shm/tolsey-bench.* 2> /dev/null)
+check 'the quick run' bench/run "$build" --quick --json "$work/json" \
+	> "$work/table" 2> "$work/err"
+check 'nothing on stderr in a pipe' test ! -s "$work/err"
+for size in 8 64 1024 65536 1048576; do
+	for shape in 'round trip' stream; do
+		for mode in polling blocking; do
+			check "$shape, $size bytes, $mode" grep -qx \
+				"$shape, $size bytes, $mode" "$work/table"
+		done
+	done
+done
+for peer in tolsey pipe 'unix stream' 'unix seqpacket' 'posix mq' 'system v'; do
+	check "$peer in each" test \
+		"$(grep -c "^  $peer  " "$work/table")" = 20
+done
+if command -v python3 > /dev/null; then
+	check 'the JSON' python3 -m json.tool "$work/json" "$work/again"
+else
+	skipped=1
+	echo 'python3 is missing'
+fi
+check 'nothing is left' test "$before" = \
+	"$(ls -d /dev/shm/tolsey-bench.* 2> /dev/null)"
+check 'wrong rounds are refused' sh -c \
+	"! '$build/bench/transports' --rounds 0 2> /dev/null"
+if [ $skipped -gt 0 ]; then
+	echo "$passed passed, $failed failed, $skipped skipped"
+else
+	echo "$passed passed, $failed failed"
+fi
+[ $failed -eq 0 ]
