@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,13 +65,49 @@ static int empty_space(void)
 	return count;
 }
 
+/*
+ * All spaces of a run lie in one directory, which the runner removes: a test that
+ * fails or crashes cannot do it itself.
+ */
+static char root[40];
+static pid_t root_pid;
+
+static int remove_one(const char *path, const struct stat *st, int type,
+		      struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static void remove_root(void)
+{
+	if (getpid() == root_pid)
+		nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}
+
+static void make_root(void)
+{
+	if (root_pid)
+		return;
+	strcpy(root, "/dev/shm/tolsey-test.XXXXXX");
+	if (!mkdtemp(root)) {
+		strcpy(root, "/tmp/tolsey-test.XXXXXX");
+		if (!mkdtemp(root))
+			abort();
+	}
+	/* Other users pass through. */
+	chmod(root, 0711);
+	root_pid = getpid();
+	atexit(remove_root);
+}
+
 static void set_up(void)
 {
-	strcpy(support_space, "/dev/shm/tolsey-test.XXXXXX");
-	if (!mkdtemp(support_space)) {
-		strcpy(support_space, "/tmp/tolsey-test.XXXXXX");
-		ck_assert_ptr_nonnull(mkdtemp(support_space));
-	}
+	snprintf(support_space, sizeof(support_space), "%s/%ld", root,
+		 (long)getpid());
+	ck_assert_int_eq(mkdir(support_space, 0700), 0);
 	setenv("TOLSEY_SPACE", support_space, 1);
 	descriptors_count = count_descriptors();
 }
@@ -93,6 +130,7 @@ TCase *support_tcase(const char *name)
 {
 	TCase *tcase = tcase_create(name);
 
+	make_root();
 	tcase_add_checked_fixture(tcase, set_up, tear_down);
 	tcase_set_timeout(tcase, TIMEOUT_SECS);
 	return tcase;
