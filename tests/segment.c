@@ -3,7 +3,8 @@
  * Segments: the contract of the header, call by call. segment_fork.c has what
  * happens to them over the ends and forks of processes.
  */
-#include <check.h>
+#include "support.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -22,24 +23,6 @@
 
 #include "layout/segment.h"
 #include "tolsey.h"
-
-static char space[64];
-
-static void make_space(void)
-{
-	strcpy(space, "/dev/shm/tolsey-test-XXXXXX");
-	if (!mkdtemp(space)) {
-		strcpy(space, "/tmp/tolsey-test-XXXXXX");
-		ck_assert_ptr_nonnull(mkdtemp(space));
-	}
-	setenv("TOLSEY_SPACE", space, 1);
-}
-
-/* Objects are removed by the tests; a name that is left is a failure. */
-static void remove_space(void)
-{
-	ck_assert_msg(rmdir(space) == 0, "names left in %s", space);
-}
 
 static struct tol_segment *make(const char *name, uint64_t size_bytes,
 				unsigned int flags)
@@ -82,7 +65,7 @@ static void write_file(const char *name, const void *bytes, size_t size_bytes)
 	char path[160];
 	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/%s", space, name);
+	snprintf(path, sizeof(path), "%s/%s", support_space, name);
 	f = fopen(path, "w");
 	ck_assert_ptr_nonnull(f);
 	ck_assert_uint_eq(fwrite(bytes, 1, size_bytes, f), size_bytes);
@@ -93,7 +76,7 @@ static void remove_file(const char *name)
 {
 	char path[160];
 
-	snprintf(path, sizeof(path), "%s/%s", space, name);
+	snprintf(path, sizeof(path), "%s/%s", support_space, name);
 	ck_assert_int_eq(unlink(path), 0);
 }
 
@@ -257,14 +240,14 @@ static bool mount_small(void)
 {
 	return unshare(CLONE_NEWNS) == 0 &&
 	       mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-	       mount("none", space, "tmpfs", 0, "size=1m,mode=0700") == 0;
+	       mount("none", support_space, "tmpfs", 0, "size=1m,mode=0700") == 0;
 }
 
 static uint64_t free_bytes(void)
 {
 	struct statvfs st;
 
-	ck_assert_int_eq(statvfs(space, &st), 0);
+	ck_assert_int_eq(statvfs(support_space, &st), 0);
 	return (uint64_t)st.f_bfree * st.f_bsize;
 }
 
@@ -297,7 +280,7 @@ START_TEST(full_tmpfs)
 	p[0] = 2;
 	tol_segment_close(s);
 	ck_assert_uint_eq(free_bytes(), before);
-	ck_assert_int_eq(umount(space), 0);
+	ck_assert_int_eq(umount(support_space), 0);
 }
 END_TEST
 
@@ -376,6 +359,10 @@ START_TEST(grow_while_attached)
 	p[500000] = 'x';
 	ck_assert_int_eq(write(to_child[1], "", 1), 1);
 	ck_assert_int_eq(wait_for(pid), 0);
+	for (int i = 0; i < 2; i++) {
+		close(to_child[i]);
+		close(from_child[i]);
+	}
 	tol_segment_close(s);
 	ck_assert_int_eq(tol_segment_remove("a", NULL), 0);
 }
@@ -490,7 +477,7 @@ START_TEST(sealer_was_killed)
 	char path[160];
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/a", space);
+	snprintf(path, sizeof(path), "%s/a", support_space);
 	fd = open(path, O_RDWR);
 	ck_assert_int_eq(pwrite(fd, &word, 4,
 				offsetof(struct segment_layout, sealed)), 4);
@@ -608,7 +595,7 @@ START_TEST(damaged_files)
 	ck_assert_int_eq(tol_segment_remove("a", NULL), 0);
 	ck_assert_ptr_null(s);
 
-	snprintf(path, sizeof(path), "%s/a", space);
+	snprintf(path, sizeof(path), "%s/a", support_space);
 	ck_assert_int_eq(symlink("/dev/null", path), 0);
 	ck_assert_int_eq(tol_segment_open(&s, "a", NULL), -ELOOP);
 	remove_file("a");
@@ -625,7 +612,7 @@ START_TEST(truncated_under_us)
 	char path[160];
 	void *p = attach(s, 0);
 
-	snprintf(path, sizeof(path), "%s/a", space);
+	snprintf(path, sizeof(path), "%s/a", support_space);
 	ck_assert_int_eq(truncate(path, 3), 0);
 	ck_assert_int_eq(tol_segment_stat(s, &st), -EBADMSG);
 	ck_assert_int_eq(tol_segment_attach(s, NULL, &p), -EBADMSG);
@@ -647,7 +634,7 @@ START_TEST(second_user)
 		printf("skipped: second_user needs root\n");
 		return;
 	}
-	ck_assert_int_eq(chmod(space, 0755), 0);
+	ck_assert_int_eq(chmod(support_space, 0755), 0);
 	ck_assert_int_eq(tol_segment_create(&t, "read", 10, &opts), 0);
 	s = make("none", 10, 0);
 	tol_segment_close(s);
@@ -680,7 +667,7 @@ START_TEST(changed_by_hand)
 	ck_assert_int_eq(look(s).changed_unix_ns, made);
 	ck_assert_int_eq(tol_segment_grow(s, 20), 0);
 	ck_assert_int_gt(look(s).changed_unix_ns, made);
-	snprintf(path, sizeof(path), "%s/a", space);
+	snprintf(path, sizeof(path), "%s/a", support_space);
 	ck_assert_int_eq(chmod(path, 0640), 0);
 	ck_assert_uint_eq(look(s).mode, 0640);
 	tol_segment_close(s);
@@ -691,12 +678,8 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("segment");
-	TCase *tc = tcase_create("segment");
-	SRunner *runner;
-	int failed;
+	TCase *tc = support_tcase("segment");
 
-	tcase_add_checked_fixture(tc, make_space, remove_space);
-	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, five_steps);
 	tcase_add_test(tc, bad_arguments);
 	tcase_add_test(tc, sizes_from_one_byte_to_64_gib);
@@ -720,11 +703,5 @@ int main(void)
 	tcase_add_test(tc, second_user);
 	tcase_add_test(tc, changed_by_hand);
 	suite_add_tcase(suite, tc);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	printf("%d passed, %d failed\n", srunner_ntests_run(runner) - failed,
-	       failed);
-	srunner_free(runner);
-	return failed != 0;
+	return support_run(suite);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Segments over the ends and forks of processes: the count stays exact. */
-#include <check.h>
+#include "support.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -17,6 +18,11 @@ static void make_segment(void)
 {
 	ck_assert_int_eq(tol_segment_create(&segment, NULL, 100, NULL), 0);
 	ck_assert_int_eq(tol_segment_attach(segment, NULL, &address), 0);
+}
+
+static void close_segment(void)
+{
+	tol_segment_close(segment);
 }
 
 static uint32_t count(void)
@@ -80,25 +86,20 @@ START_TEST(stale_handle)
 	ck_assert_int_eq(tol_segment_export(segment, &handle), 0);
 	ck_assert_int_eq(tol_segment_import(&s, &handle), 0);
 	tol_segment_close(s);
+	close(fds[0]);
+	close(fds[1]);
 }
 END_TEST
 
 int main(void)
 {
 	Suite *suite = suite_create("segment_fork");
-	TCase *tc = tcase_create("segment_fork");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tc = support_tcase("segment_fork");
 
-	tcase_add_checked_fixture(tc, make_segment, NULL);
+	tcase_add_checked_fixture(tc, make_segment, close_segment);
 	tcase_add_test(tc, killed_child);
 	tcase_add_test(tc, child_uses_and_zombie);
 	tcase_add_test(tc, stale_handle);
 	suite_add_tcase(suite, tc);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	printf("%d passed, %d failed\n", srunner_ntests_run(runner) - failed,
-	       failed);
-	srunner_free(runner);
-	return failed != 0;
+	return support_run(suite);
 }
