@@ -19,7 +19,6 @@
 #include "points.h"
 #include "world.h"
 
-#define TRIAL_SECS_MAX 30
 #define TRIES_MAX 5
 #define NEIGHBOURS 6		/* of the flip that are tried in any case */
 #define AGAIN_AT_FLIP 3
@@ -106,7 +105,7 @@ void waiting_for(const char *what)
 static void tick(int signal)
 {
 	(void)signal;
-	if (++ticks <= TRIAL_SECS_MAX || getpid() != trial_pid)
+	if (++ticks <= options.hang_secs || getpid() != trial_pid)
 		return;
 	strcpy(shared->awaited, what_is_awaited);
 	_exit(EXIT_HANGS);
@@ -367,10 +366,16 @@ static bool kill_at_points(struct summary *summary)
 	return check_flip(summary);
 }
 
+/* At the same kind of points, and around the flip. */
 static bool stop_at_points(struct summary *summary)
 {
+	size_t flip = scenario->flip ? summary->before : points_count;
+
 	for (variant = 0; variant < scenario->variants; variant++) {
 		choose((size_t)options.samples);
+		for (size_t i = flip > NEIGHBOURS ? flip - NEIGHBOURS : 0;
+		     i < flip + NEIGHBOURS && i < points_count; i++)
+			points[i].wanted |= flip < points_count;
 		for (size_t i = 0; i < points_count; i++) {
 			if (!points[i].wanted)
 				continue;

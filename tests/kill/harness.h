@@ -55,6 +55,7 @@ struct options {
 	int only_variant;		/* of a stop at it; -1 a kill */
 	long samples;			/* random points of each; 0 all */
 	unsigned long seed;
+	int hang_secs;			/* how long is without end */
 };
 
 extern struct options options;

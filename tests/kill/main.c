@@ -27,7 +27,11 @@ struct run {
 	char space[64];
 };
 
-struct options options = { .only_variant = -1, .samples = SAMPLES };
+struct options options = {
+	.only_variant = -1,
+	.samples = SAMPLES,
+	.hang_secs = 30,
+};
 
 static struct run runs[RUNS_MAX];
 static size_t runs_count;
@@ -190,6 +194,8 @@ static bool read_options(int argc, char **argv)
 			options.only_point = argv[++i];
 		else if (!strcmp(argv[i], "--stop"))
 			options.only_variant = atoi(argv[++i]);
+		else if (!strcmp(argv[i], "--hang"))
+			options.hang_secs = atoi(argv[++i]);
 		else
 			return false;
 	}
@@ -206,7 +212,8 @@ int main(int argc, char **argv)
 				       (unsigned long)getpid() << 16;
 	if (!read_options(argc, argv))
 		return fputs("usage: harness [--full | --samples N]"
-			     " [--scenario NAME [--point P [--stop V]]]\n",
+			     " [--hang SECONDS] [--scenario NAME"
+			     " [--point P [--stop V]]]\n",
 			     stderr), 2;
 	add_list(self_scenarios);
 	add_list(call_scenarios);

@@ -239,6 +239,21 @@ void await_received(uint64_t count)
 		sched_yield();
 }
 
+/* Takes memory of its own, which must be nobody else's. */
+static void use_as_newcomer(void)
+{
+	struct tol_link *link;
+
+	must_be(tol_open(&link, "box", NULL), 0);
+	for (int i = 0; i < CAPACITY; i++) {
+		make_body(body_here, own_size(), numbers_sent);
+		must_be(tol_send(link, body_here, own_size(), TOL_NOWAIT), 0);
+		numbers_sent++;
+	}
+	take_all_by(link, 1);
+	tol_close(link);
+}
+
 static void use_another(void)
 {
 	struct tol_link *other;
@@ -286,6 +301,7 @@ void others_use_it(void)
 	must(tol_space_clean(NULL, 0, NULL, NULL) >= 0);
 	stat = look();
 	must_be(stat.dead_count, 0);
+	use_as_newcomer();
 }
 
 /* ---- those who sleep ---- */
