@@ -456,6 +456,12 @@ int pool_adopt(struct tol_link *link, uint64_t tail_position)
 	uint32_t used = load_relaxed_32(&link->own->current_used_units);
 	uint32_t high = chunks_high(link);
 
+	/* As reap() does: else one killed after the other would take new ones. */
+	if (ring_is_drained(link, tail_position)) {
+		set_current(link, NULL);
+		pool_free_chunks_of(link, link->number);
+		return 0;
+	}
 	for (uint32_t chunk = 0; chunk < high; chunk++) {
 		struct extent *extent;
 		int err = back_table(link, chunk);
