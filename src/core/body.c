@@ -61,8 +61,10 @@ int draft_make(struct tol_link *link, const void *body,
 
 void draft_drop(struct tol_link *link, const struct draft *draft)
 {
-	if (draft->in_file)
+	if (draft->in_file) {
 		body_file_remove(link, link->number, draft->serial);
+		body_file_end_draft(link);
+	}
 	pool_abort(link, &draft->block);
 }
 

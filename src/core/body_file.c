@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/presence.h"
 #include "core/peek.h"
 
 #define NAME_BYTES 80
@@ -72,6 +73,8 @@ int body_file_write(struct tol_link *link, const void *body, size_t size_bytes,
 	err = space_open(&space, link->space_path, false);
 	if (err < 0)
 		return err;
+	/* Before the name is there: see body_file_may_be_draft(). */
+	fetch_add_32(&link->own->body_drafts_count, 1);
 	do {
 		/* An heir goes on counting; a file that is left is passed. */
 		serial = fetch_add_64(&link->own->body_serial, 1);
@@ -81,7 +84,34 @@ int body_file_write(struct tol_link *link, const void *body, size_t size_bytes,
 	space_close(&space);
 	if (err == 0)
 		*ret_serial = serial;
+	else
+		body_file_end_draft(link);
 	return err;
+}
+
+void body_file_end_draft(struct tol_link *link)
+{
+	fetch_sub_32(&link->own->body_drafts_count, 1);
+}
+
+int body_file_may_be_draft(int fd, const struct mailbox_geometry *geometry,
+			   uint32_t number)
+{
+	struct participant_layout record;
+	struct presence found;
+	int err;
+
+	if (number >= MAILBOX_PARTICIPANTS_MAX)
+		return 0;
+	err = presence_find(fd, number, 1, &found);
+	if (err <= 0)
+		return err;
+	if (sys_pread(fd, &record, sizeof(record),
+		      geometry->participants_offset +
+			      number * sizeof(record)) !=
+	    (ssize_t)sizeof(record))
+		return -EBADMSG;
+	return record.body_drafts_count > 0;
 }
 
 ssize_t body_file_read(struct tol_link *link, uint32_t number, uint64_t serial,

@@ -21,9 +21,23 @@
 /* Larger messages go into a file. */
 #define BODY_IN_POOL_MAX_BYTES ((size_t)1 << 20)
 
-/* Return: 0; -ENOSPC; -EFBIG; errors of the space */
+/*
+ * Until body_file_end_draft() the file counts as one whose message may come.
+ *
+ * Return: 0; -ENOSPC; -EFBIG; errors of the space
+ */
 int body_file_write(struct tol_link *link, const void *body, size_t size_bytes,
 		    uint64_t *ret_serial);
+
+/* The message is there, or the file is gone. */
+void body_file_end_draft(struct tol_link *link);
+
+/*
+ * Could a file of that number, which has been seen, still become a message? Reads
+ * the mailbox by descriptor alone. Return: 1, 0, -errno
+ */
+int body_file_may_be_draft(int fd, const struct mailbox_geometry *geometry,
+			   uint32_t number);
 
 /*
  * Return: bytes read; -EBADMSG there is no such file, since the message is gone or

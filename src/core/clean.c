@@ -4,14 +4,13 @@
  *
  * Nothing that has a name is removed. Hidden files are: .rm.* are mailboxes whose
  * remover was killed, and already out of reach; .body.* are bodies that no
- * mailbox refers to and whose number has no owner who could still send them.
+ * message refers to and whose number has no owner who could still send them.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/fork.h"
-#include "base/presence.h"
 #include "core/body_file.h"
 #include "core/mailbox_state.h"
 #include "core/participant.h"
@@ -85,7 +84,6 @@ static int body_is_unreachable(struct clean *clean,
 {
 	struct mailbox_geometry geometry;
 	struct mailbox_layout head;
-	struct presence found;
 	int fd, err;
 
 	clean->wanted_id = parsed->id;
@@ -100,7 +98,7 @@ static int body_is_unreachable(struct clean *clean,
 		return 0;
 	/* First the sender's end, then the queue: nothing comes after. */
 	err = peek_head(fd, &head, &geometry) < 0 ||
-	      presence_find(fd, parsed->number, 1, &found) != 0 ||
+	      body_file_may_be_draft(fd, &geometry, parsed->number) != 0 ||
 	      body_file_is_queued(fd, &geometry, parsed->number,
 				  parsed->serial) != 0;
 	sys_close(fd);

@@ -127,6 +127,7 @@ static void write_record(struct tol_link *link)
 	store_relaxed_32(&own->flags, flags);
 	store_relaxed_32(&own->waiting_send, 0);
 	store_relaxed_32(&own->waiting_recv, 0);
+	store_relaxed_32(&own->body_drafts_count, 0);
 	sys_program_name(own->program);
 	store_release_32(&own->state, PARTICIPANT_JOINED);
 }

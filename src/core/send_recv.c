@@ -54,11 +54,14 @@ static int send_waiting(struct tol_link *link, struct bell_waiter *waiter,
 		if (err < 0)
 			break;
 	}
-	if (err < 0)
+	if (err < 0) {
 		draft_drop(link, &draft);
-	else
-		pool_commit(link, &draft.block, room.position + 1);
-	return err;
+		return err;
+	}
+	if (draft.in_file)
+		body_file_end_draft(link);
+	pool_commit(link, &draft.block, room.position + 1);
+	return 0;
 }
 
 int tol_send(struct tol_link *link, const void *body, size_t size_bytes,

@@ -122,13 +122,16 @@ struct participant_layout {
 	uint32_t current_chunk;		/* number + 1, or 0 */
 	uint32_t current_used_units;
 	uint64_t body_serial;
-	uint8_t pad_80[48];
+	uint32_t body_drafts_count;	/* files of bodies not yet messages */
+	uint8_t pad_84[44];
 };
 
 static_assert(offsetof(struct participant_layout, program) == 16, "layout");
 static_assert(offsetof(struct participant_layout, waiting_send) == 32, "layout");
 static_assert(offsetof(struct participant_layout, current_chunk) == 64, "layout");
 static_assert(offsetof(struct participant_layout, body_serial) == 72, "layout");
+static_assert(offsetof(struct participant_layout, body_drafts_count) == 80,
+	      "layout");
 static_assert(sizeof(struct participant_layout) == 128, "layout");
 
 /* A chunk word: 0 free, else the participant's number + 1. */
