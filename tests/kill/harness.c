@@ -141,8 +141,10 @@ static void check_space_clean(void)
 
 static void kill_and_check(void)
 {
+	shared->killed_ns = now_ns();
 	must(kill(victim_pid, SIGKILL) == 0);
 	must_be(end_child(victim_pid), -SIGKILL);
+	shared->ended_ns = now_ns();
 	shared->has_happened = scenario->check();
 	check_space_clean();
 }
@@ -169,8 +171,7 @@ static void try_point(const struct point *at)
 		stop_and_check(at->asleep);
 }
 
-/* Return: exit status of a trial of its own */
-static int run_trial(const struct point *at)
+int run_trial(const struct point *at)
 {
 	int status;
 	pid_t pid;
@@ -420,17 +421,24 @@ static bool try_one_point(void)
 	return status == 0;
 }
 
+bool record_points(const struct scenario *s)
+{
+	scenario = s;
+	if (!points_init() || run_trial(NULL) != 0)
+		return false;
+	empty_space();
+	points_count = points_recorded();
+	return true;
+}
+
 bool run_scenario(const struct scenario *s)
 {
 	struct summary summary = { 0 };
 	struct point flip;
 
-	scenario = s;
 	srandom((unsigned int)options.seed);
-	if (!points_init() || run_trial(NULL) != 0)
+	if (!record_points(s))
 		return false;
-	empty_space();
-	points_count = points_recorded();
 	if (options.only_point)
 		return try_one_point();
 	if (!kill_at_points(&summary))

@@ -44,9 +44,14 @@ extern const struct scenario self_scenarios[], call_scenarios[],
 	waiting_scenarios[], object_scenarios[], recovery_scenarios[],
 	segment_scenarios[];
 
-/* Scenarios of another kind: of many kills. Return: passed? */
+/* Of another kind: many kills in a row. Return: passed? */
 bool run_latency(void);
 bool run_memory(void);
+
+/* For those: a scenario's points, and a trial of one. Return: 0 it was reached */
+struct point;
+bool record_points(const struct scenario *scenario);
+int run_trial(const struct point *at);
 
 /* What was asked for. */
 struct options {
@@ -70,6 +75,7 @@ struct shared {
 	bool is_whole;
 	bool has_happened;		/* found by check() */
 	char awaited[80];
+	int64_t killed_ns, ended_ns;
 	uint64_t words[2];
 	struct {
 		int64_t result;

@@ -224,6 +224,8 @@ int main(int argc, char **argv)
 	add_list(object_scenarios);
 	add_list(recovery_scenarios);
 	add_list(segment_scenarios);
+	add("latency", NULL, run_latency);
+	add("memory", NULL, run_memory);
 	if (!may_trace()) {
 		printf("skipped: tests/kill: ptrace is not permitted here\n"
 		       "0 passed, 0 failed, %zu skipped\n", runs_count);

@@ -36,6 +36,8 @@ static struct table *table;
 
 bool points_init(void)
 {
+	if (table)
+		munmap(table, sizeof(*table));
 	table = mmap(NULL, sizeof(*table), PROT_READ | PROT_WRITE,
 		     MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (table == MAP_FAILED)

@@ -28,7 +28,7 @@ enum outcome { UNKNOWN, HAPPENED_NOT, HAPPENED, UNREACHED };
 /* Of this scenario; the last one is behind the operation. */
 extern struct point *points;
 
-/* Makes room for them. To be called once, in a process for one scenario. */
+/* Makes room for the points of a scenario; those of the last are gone. */
 bool points_init(void);
 
 /* How many a trial wrote down. */

@@ -306,7 +306,7 @@ void others_use_it(void)
 
 /* ---- those who sleep ---- */
 
-static int64_t now_ns(void)
+int64_t now_ns(void)
 {
 	return futex_kernel_ops.now_ns();
 }

@@ -80,6 +80,8 @@ void resumed_send(void);
 void others_leave_one(void);
 void resumed_recv(void);
 
+int64_t now_ns(void);
+
 /* Where the trial waits, if it hangs. */
 void waiting_for(const char *what);
 
