@@ -15,7 +15,7 @@
 #include "base/futex.h"
 #include "harness.h"
 
-#define SAMPLES 30
+#define SAMPLES 100
 #define JOBS 2
 #define RUNS_MAX 128
 
@@ -233,7 +233,9 @@ int main(int argc, char **argv)
 	}
 	printf("TOLSEY_TEST_SEED=%lu\n", options.seed);
 	run_all();
-	printf("%d passed, %d failed%s\n", passed, failed,
-	       can_sleep() ? "" : ", 1 skipped");
-	return failed || !passed ? 1 : 0;
+	if (can_sleep())
+		printf("%d passed, %d failed\n", passed, failed);
+	else
+		printf("%d passed, %d failed, 1 skipped\n", passed, failed);
+	return failed ? 1 : 0;
 }
