@@ -115,7 +115,8 @@ enum tol_kind {
  *
  * Return: 0, or what @visit returned; -ENOENT no such space; -EPERM the space
  *	is not safe (the default one and not the caller's alone, or writable by
- *	others without the sticky bit); -EACCES; -ENOMEM
+ *	others without the sticky bit); -ELOOP it is a symbolic link; -ENOTDIR;
+ *	-EACCES; -ENOMEM
  * Thread: MT-Safe env	Signal: AS-Unsafe	Fork: any	Blocks: no
  */
 TOL_API int tol_space_list(const char *space,

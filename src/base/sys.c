@@ -47,10 +47,16 @@ static int open_retry(int dir_fd, const char *name, int flags, mode_t mode)
 	return result(fd);
 }
 
+/* For a symbolic link the kernel would only say "not a directory". */
 int sys_open_dir(const char *path)
 {
-	return open_retry(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW,
-			  0);
+	struct stat st;
+	int fd = open_retry(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW,
+			    0);
+
+	if (fd == -ENOTDIR && lstat(path, &st) == 0 && S_ISLNK(st.st_mode))
+		return -ELOOP;
+	return fd;
 }
 
 int sys_make_dir(const char *path, mode_t mode)

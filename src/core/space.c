@@ -72,6 +72,17 @@ static int check_safe(const struct space *space, bool is_default)
 	return 0;
 }
 
+/* With a slash behind it the kernel would follow a link. */
+static void strip_end(char *path)
+{
+	size_t length = strlen(path);
+
+	while (length > 1 && (path[length - 1] == '/' ||
+			      (path[length - 1] == '.' &&
+			       path[length - 2] == '/')))
+		path[--length] = '\0';
+}
+
 int space_open(struct space *space, const char *option, bool create)
 {
 	ssize_t n = tol_space_path(option, space->path, sizeof(space->path));
@@ -80,6 +91,7 @@ int space_open(struct space *space, const char *option, bool create)
 
 	if (n < 0)
 		return (int)n;
+	strip_end(space->path);
 	is_default = space_is_default(space);
 	space->fd = sys_open_dir(space->path);
 	if (space->fd == -ENOENT && is_default && create) {
