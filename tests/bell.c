@@ -6,157 +6,14 @@
  */
 #include <errno.h>
 #include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "core/bell.h"
-#include "core/body.h"
-#include "core/link.h"
-#include "core/ring.h"
 #include "fake_futex.h"
 #include "support.h"
 #include "tolsey.h"
+#include "waiters.h"
 
 #define MSEC 1000000
 #define SLICE_NS (5 * MSEC)
-
-static struct tol_link *one, *two, *three;
-static void *pending_before;
-static bool waits_to_send;
-
-static struct tol_link *open_link(unsigned int flags)
-{
-	struct tol_open_opts opts = { .flags = flags };
-	struct tol_link *link;
-
-	ck_assert_int_eq(tol_open(&link, "box", &opts), 0);
-	link->futex = &fake_futex_ops;
-	return link;
-}
-
-static void begin_with(bool is_sender, unsigned int flags)
-{
-	waits_to_send = is_sender;
-	fake_reset();
-	ck_assert_int_eq(tol_mailbox_create("box", 2, NULL), 1);
-	one = open_link(flags);
-	two = open_link(flags);
-	three = open_link(flags);
-	if (is_sender)
-		for (int i = 0; i < 2; i++)
-			ck_assert_int_eq(tol_send(three, "o", 1, TOL_NOWAIT),
-					 0);
-	fake_reset();
-}
-
-static void begin(int index)
-{
-	struct robust_head *head = robust_find_head();
-
-	pending_before = head == ROBUST_NONE ? NULL : head->list_op_pending;
-	begin_with(index == 1, TOL_SPIN_NEVER);
-}
-
-static void end(void)
-{
-	if (robust_thread_head != ROBUST_NONE &&
-	    robust_thread_head != ROBUST_UNKNOWN)
-		robust_thread_head->list_op_pending = pending_before;
-	tol_close(one);
-	tol_close(two);
-	tol_close(three);
-	ck_assert_int_eq(tol_mailbox_remove("box", NULL), 0);
-}
-
-/* The word of the kind that waits. */
-static uint64_t *sleepers(void)
-{
-	return waits_to_send ? &one->head->senders : &one->head->receivers;
-}
-
-static uint32_t count(void)
-{
-	return (uint32_t)*sleepers();
-}
-
-static uint32_t epoch(void)
-{
-	return (uint32_t)(*sleepers() >> 32);
-}
-
-static void set_sleepers(uint32_t new_count, uint32_t new_epoch)
-{
-	*sleepers() = (uint64_t)new_epoch << 32 | new_count;
-}
-
-/* The call that has to wait. Return: 0 done; -errno */
-static int wait_call(struct tol_link *link, int64_t timeout_ns)
-{
-	char byte;
-	ssize_t n;
-
-	if (waits_to_send)
-		return tol_send(link, "w", 1, timeout_ns);
-	n = tol_recv(link, &byte, 1, timeout_ns);
-	ck_assert(n < 0 || n == 1);
-	return n < 0 ? (int)n : 0;
-}
-
-/* The call that it waits for, which need not wait itself. */
-static int serve_call(struct tol_link *link)
-{
-	char byte;
-
-	if (!waits_to_send)
-		return tol_send(link, "s", 1, TOL_NOWAIT);
-	return tol_recv(link, &byte, 1, TOL_NOWAIT) == 1 ? 0 : -EAGAIN;
-}
-
-static void serve_two(void)
-{
-	ck_assert_int_eq(serve_call(two), 0);
-}
-
-static void serve_three(void)
-{
-	ck_assert_int_eq(serve_call(three), 0);
-}
-
-/*
- * The same up to the instruction at which it has happened: whoever does this
- * is killed or stopped before it looks at who sleeps.
- */
-static void serve_only(struct tol_link *link)
-{
-	if (waits_to_send) {
-		struct ring_message message;
-		struct ring_gate gate;
-
-		ck_assert_int_eq(ring_find_message(link, &message, &gate), 0);
-		ck_assert(ring_consume(link, &message));
-	} else {
-		struct ring_room room;
-		struct draft draft;
-
-		ck_assert_int_eq(ring_find_room(link, &room), 0);
-		ck_assert_int_eq(draft_make(link, "s", 1, &draft), 0);
-		ck_assert_int_eq(ring_publish(link, draft.block.unit, &room),
-				 0);
-		pool_commit(link, &draft.block, room.position + 1);
-	}
-}
-
-static void serve_and_stop(void)
-{
-	serve_only(two);
-}
-
-static void serve_and_die(void)
-{
-	serve_only(two);
-	ck_assert_int_eq(fake_die(&two->head->bell), 1);
-}
 
 /* ---- nobody waits ---------------------------------------------------------- */
 
@@ -164,7 +21,7 @@ START_TEST(calls_that_need_not_wait_make_no_call)
 {
 	char byte;
 
-	begin(0);
+	waiters_begin(0);
 	for (int lap = 0; lap < 5; lap++) {
 		ck_assert_int_eq(tol_send(one, "x", 1, TOL_FOREVER), 0);
 		ck_assert_int_eq(tol_send(two, "x", 1, TOL_SECS(1)), 0);
@@ -176,7 +33,7 @@ START_TEST(calls_that_need_not_wait_make_no_call)
 	ck_assert_int_eq(fake_calls_count(), 0);
 	ck_assert_uint_eq(one->head->receivers, 0);
 	ck_assert_uint_eq(one->head->senders, 0);
-	end();
+	waiters_end();
 }
 END_TEST
 
@@ -205,7 +62,7 @@ START_TEST(what_comes_before_the_announcement_is_found_without_a_wake)
 {
 	struct way way;
 
-	begin(_i);
+	waiters_begin(_i);
 	bell_begin(&way.waiter, one, waits_to_send, TOL_FOREVER);
 	ck_assert_int_eq(look(&way), -EAGAIN);
 	serve_two();
@@ -216,7 +73,7 @@ START_TEST(what_comes_before_the_announcement_is_found_without_a_wake)
 	bell_end(&way.waiter);
 	ck_assert_uint_eq(count(), 0);
 	ck_assert_int_eq(fake.waits_count, 0);
-	end();
+	waiters_end();
 }
 END_TEST
 
@@ -224,7 +81,7 @@ START_TEST(what_comes_after_the_announcement_turns_it_away)
 {
 	struct way way;
 
-	begin(_i);
+	waiters_begin(_i);
 	bell_begin(&way.waiter, one, waits_to_send, TOL_FOREVER);
 	ck_assert_int_eq(look(&way), -EAGAIN);
 	ck_assert_int_eq(bell_wait(&way.waiter, &way.gate), 0);
@@ -237,7 +94,7 @@ START_TEST(what_comes_after_the_announcement_turns_it_away)
 	bell_end(&way.waiter);
 	ck_assert_uint_eq(count(), 0);
 	ck_assert_int_eq(fake.waits_count, 0);
-	end();
+	waiters_end();
 }
 END_TEST
 
@@ -257,26 +114,26 @@ static const enum fake_point ways_in[] = { FAKE_BEFORE_WAIT, FAKE_QUEUED_1,
 
 START_TEST(what_comes_on_the_way_into_the_kernel_is_not_slept_over)
 {
-	begin(_i % 2);
+	waiters_begin(_i % 2);
 	check_arrival(ways_in[_i / 2], serve_two);
-	end();
+	waiters_end();
 }
 END_TEST
 
 /* Its gate alone tells: nobody wakes, and no epoch changes. */
 START_TEST(what_a_stopped_one_did_on_the_way_in_is_not_slept_over)
 {
-	begin(_i % 2);
+	waiters_begin(_i % 2);
 	check_arrival(ways_in[_i / 2], serve_and_stop);
 	ck_assert_uint_eq(epoch(), 0);
 	ck_assert_int_eq(fake.woken_count, 0);
-	end();
+	waiters_end();
 }
 END_TEST
 
 START_TEST(one_asleep_is_woken_by_one_wake)
 {
-	begin(_i);
+	waiters_begin(_i);
 	fake.at[FAKE_ASLEEP] = serve_two;
 	ck_assert_int_eq(wait_call(one, TOL_FOREVER), 0);
 	ck_assert_int_eq(fake.sleeps_count, 1);
@@ -285,7 +142,7 @@ START_TEST(one_asleep_is_woken_by_one_wake)
 	ck_assert_int_eq(fake.wait_ones_count, 0);
 	ck_assert_uint_eq(count(), 0);
 	ck_assert_uint_eq(epoch(), 0);
-	end();
+	waiters_end();
 }
 END_TEST
 
@@ -303,14 +160,14 @@ static void see_it_said(void)
 
 START_TEST(who_is_asleep_is_said_in_its_record)
 {
-	begin(_i);
+	waiters_begin(_i);
 	fake.at[FAKE_ASLEEP] = see_it_said;
 	ck_assert_int_eq(wait_call(one, TOL_FOREVER), 0);
 	ck_assert_uint_eq(*said_count(), 0);
 	ck_assert_int_eq(wait_call(one, MSEC),
 			 -ETIMEDOUT);
 	ck_assert_uint_eq(*said_count(), 0);
-	end();
+	waiters_end();
 }
 END_TEST
 
@@ -323,13 +180,13 @@ static void wake_for_nothing(void)
 
 START_TEST(one_woken_for_nothing_sleeps_again)
 {
-	begin(_i);
+	waiters_begin(_i);
 	fake.at[FAKE_ASLEEP] = wake_for_nothing;
 	ck_assert_int_eq(wait_call(one, TOL_FOREVER), 0);
 	ck_assert_int_eq(fake.sleeps_count, 2);
 	ck_assert_int_eq(fake.woken_count, 1);
 	ck_assert_uint_eq(count(), 0);
-	end();
+	waiters_end();
 }
 END_TEST
 
@@ -342,12 +199,12 @@ static void serve_another_first(void)
 
 START_TEST(one_who_was_overtaken_sleeps_again)
 {
-	begin(_i);
+	waiters_begin(_i);
 	fake.at[FAKE_ASLEEP] = serve_another_first;
 	ck_assert_int_eq(wait_call(one, TOL_FOREVER), 0);
 	ck_assert_int_eq(fake.sleeps_count, 2);
 	ck_assert_uint_eq(count(), 0);
-	end();
+	waiters_end();
 }
 END_TEST
 
@@ -362,11 +219,11 @@ START_TEST(removal_wakes_and_turns_away)
 	static const enum fake_point points[] = { FAKE_BEFORE_WAIT,
 		FAKE_QUEUED_1, FAKE_QUEUED_2, FAKE_QUEUED_3, FAKE_ASLEEP };
 
-	begin(_i % 2);
+	waiters_begin(_i % 2);
 	fake.at[points[_i / 2]] = remove_it;
 	ck_assert_int_eq(wait_call(one, TOL_FOREVER), -EIDRM);
 	store_release_64(&one->head->control, CONTROL_LIVE);
-	end();
+	waiters_end();
 }
 END_TEST
 
@@ -374,13 +231,13 @@ END_TEST
 
 START_TEST(a_waker_killed_before_its_wake_is_replaced_by_the_kernel)
 {
-	begin(_i);
+	waiters_begin(_i);
 	fake.at[FAKE_ASLEEP] = serve_and_die;
 	ck_assert_int_eq(wait_call(one, TOL_FOREVER), 0);
 	ck_assert_int_eq(fake.sleeps_count, 1);
 	ck_assert_int_eq(fake.woken_count, 0);
 	ck_assert_uint_eq(count(), 0);
-	end();
+	waiters_end();
 }
 END_TEST
 
@@ -408,12 +265,12 @@ static void stop_then_pass_by(void)
 
 START_TEST(the_wake_of_a_stopped_one_is_given_by_the_next_call)
 {
-	begin(_i);
+	waiters_begin(_i);
 	fake.at[FAKE_ASLEEP] = stop_then_pass_by;
 	ck_assert_int_eq(wait_call(one, TOL_FOREVER), 0);
 	ck_assert_int_eq(fake.sleeps_count, 1);
 	ck_assert_uint_eq(count(), 0);
-	end();
+	waiters_end();
 }
 END_TEST
 
@@ -439,12 +296,12 @@ static void stop_then_sleep_as_other_kind(void)
 
 START_TEST(one_about_to_sleep_first_wakes_the_other_kind)
 {
-	begin(_i);
+	waiters_begin(_i);
 	fake.at[FAKE_ASLEEP] = stop_then_sleep_as_other_kind;
 	ck_assert_int_eq(wait_call(one, TOL_FOREVER), 0);
 	ck_assert_uint_eq(one->head->receivers & UINT32_MAX, 0);
 	ck_assert_uint_eq(one->head->senders & UINT32_MAX, 0);
-	end();
+	waiters_end();
 }
 END_TEST
 
@@ -466,12 +323,12 @@ static void sleep_beside_one_who_dies(void)
 /* In the fake the dead one goes on afterwards, as a stopped one would. */
 START_TEST(the_wake_of_one_who_dies_before_acting_goes_to_another)
 {
-	begin(_i);
+	waiters_begin(_i);
 	fake.at[FAKE_ASLEEP] = sleep_beside_one_who_dies;
 	ck_assert_int_eq(wait_call(one, MSEC), -ETIMEDOUT);
 	ck_assert_int_eq(fake.sleeps_count, 3);
 	ck_assert_uint_eq(count(), 0);
-	end();
+	waiters_end();
 }
 END_TEST
 
@@ -503,12 +360,12 @@ static void sleep_beside(void)
 
 START_TEST(each_event_wakes_one_of_those_who_sleep)
 {
-	begin(_i);
+	waiters_begin(_i);
 	fake.at[FAKE_ASLEEP] = sleep_beside;
 	ck_assert_int_eq(wait_call(one, TOL_FOREVER), 0);
 	ck_assert_int_eq(fake.sleeps_count, 2);
 	ck_assert_int_eq(fake.wakes_count, 2);
-	end();
+	waiters_end();
 }
 END_TEST
 
@@ -516,7 +373,7 @@ END_TEST
 
 START_TEST(the_count_of_killed_sleepers_is_set_right_once)
 {
-	begin(_i);
+	waiters_begin(_i);
 	set_sleepers(3, 0);
 	serve_two();
 	ck_assert_int_eq(fake.wakes_count, 2);
@@ -524,14 +381,14 @@ START_TEST(the_count_of_killed_sleepers_is_set_right_once)
 	ck_assert_uint_eq(epoch(), 2);
 	serve_two();
 	ck_assert_int_eq(fake.wakes_count, 2);
-	end();
+	waiters_end();
 }
 END_TEST
 
 /* Whoever was setting it right was killed in the middle. */
 START_TEST(a_count_left_in_an_odd_epoch_is_set_right_too)
 {
-	begin(_i);
+	waiters_begin(_i);
 	set_sleepers(3, 1);
 	serve_two();
 	ck_assert_uint_eq(count(), 0);
@@ -540,14 +397,14 @@ START_TEST(a_count_left_in_an_odd_epoch_is_set_right_too)
 	serve_two();
 	ck_assert_uint_eq(count(), 0);
 	ck_assert_uint_eq(epoch(), 2);
-	end();
+	waiters_end();
 }
 END_TEST
 
 /* Else it could come back to the number that a reset expects. */
 START_TEST(in_an_odd_epoch_no_waker_lowers_the_count)
 {
-	begin(_i);
+	waiters_begin(_i);
 	set_sleepers(0, 1);
 	fake.at[FAKE_ASLEEP] = serve_two;
 	ck_assert_int_eq(wait_call(one, TOL_FOREVER), 0);
@@ -556,7 +413,7 @@ START_TEST(in_an_odd_epoch_no_waker_lowers_the_count)
 	serve_two();
 	ck_assert_uint_eq(count(), 0);
 	ck_assert_uint_eq(epoch(), 4);
-	end();
+	waiters_end();
 }
 END_TEST
 
@@ -577,7 +434,7 @@ static void announce_at_next_wake(void)
 
 START_TEST(a_count_is_not_set_right_over_one_who_announced_meanwhile)
 {
-	begin(_i);
+	waiters_begin(_i);
 	set_sleepers(2, 0);
 	fake.at[FAKE_BEFORE_WAKE] = announce_at_next_wake;
 	serve_two();
@@ -587,7 +444,7 @@ START_TEST(a_count_is_not_set_right_over_one_who_announced_meanwhile)
 	bell_end(&newcomer.waiter);
 	ck_assert_uint_eq(count(), 0);
 	ck_assert_uint_eq(epoch(), 4);
-	end();
+	waiters_end();
 }
 END_TEST
 
@@ -595,14 +452,14 @@ START_TEST(a_late_retraction_does_not_lower_a_newer_count)
 {
 	struct way way;
 
-	begin(_i);
+	waiters_begin(_i);
 	bell_begin(&way.waiter, one, waits_to_send, TOL_FOREVER);
 	ck_assert_int_eq(look(&way), -EAGAIN);
 	ck_assert_int_eq(bell_wait(&way.waiter, &way.gate), 0);
 	set_sleepers(5, 2);
 	bell_end(&way.waiter);
 	ck_assert_uint_eq(count(), 5);
-	end();
+	waiters_end();
 }
 END_TEST
 
@@ -615,12 +472,12 @@ static void serve_and_wake_twice(void)
 /* Its waker has lowered the count: it must not do so too. */
 START_TEST(one_woken_on_bell_and_epoch_is_counted_once)
 {
-	begin(_i);
+	waiters_begin(_i);
 	set_sleepers(1, 0);
 	fake.at[FAKE_ASLEEP] = serve_and_wake_twice;
 	ck_assert_int_eq(wait_call(one, TOL_FOREVER), 0);
 	ck_assert_uint_eq(count(), 1);
-	end();
+	waiters_end();
 }
 END_TEST
 
@@ -631,7 +488,7 @@ START_TEST(a_timeout_ends_at_its_deadline_and_not_before)
 	static const int64_t timeouts[] = { 1, MSEC, TOL_SECS(3600) };
 	int64_t start_ns, timeout_ns = timeouts[_i / 2];
 
-	begin(_i % 2);
+	waiters_begin(_i % 2);
 	start_ns = fake.now_ns;
 	/* A signal first: then the same deadline once more. */
 	fake.next_error = -EINTR;
@@ -640,28 +497,28 @@ START_TEST(a_timeout_ends_at_its_deadline_and_not_before)
 	ck_assert_int_eq(fake.now_ns, start_ns + timeout_ns);
 	ck_assert_int_eq(fake.sleeps_count, 2);
 	ck_assert_uint_eq(count(), 0);
-	end();
+	waiters_end();
 }
 END_TEST
 
 START_TEST(a_timeout_beyond_all_time_is_no_overflow)
 {
-	begin(_i);
+	waiters_begin(_i);
 	fake.at[FAKE_ASLEEP] = serve_two;
 	ck_assert_int_eq(wait_call(one, INT64_MAX), 0);
 	ck_assert_int_eq(fake.last_deadline_ns, INT64_MAX - 1);
-	end();
+	waiters_end();
 }
 END_TEST
 
 START_TEST(a_timeout_that_is_over_before_the_sleep_does_not_sleep)
 {
-	begin(_i);
+	waiters_begin(_i);
 	fake.tick_ns = 10;
 	ck_assert_int_eq(wait_call(one, 5), -ETIMEDOUT);
 	ck_assert_int_eq(fake.waits_count, 0);
 	ck_assert_uint_eq(count(), 0);
-	end();
+	waiters_end();
 }
 END_TEST
 
@@ -674,23 +531,23 @@ static void serve_too_late(void)
 /* Late, and woken by nobody: what is there is taken all the same. */
 START_TEST(what_is_there_at_the_deadline_is_taken)
 {
-	begin(_i);
+	waiters_begin(_i);
 	fake.at[FAKE_ASLEEP] = serve_too_late;
 	ck_assert_int_eq(wait_call(one, MSEC), 0);
 	ck_assert_uint_eq(count(), 0);
-	end();
+	waiters_end();
 }
 END_TEST
 
 START_TEST(signals_do_not_end_a_call)
 {
-	begin(_i);
+	waiters_begin(_i);
 	fake.next_error = -EINTR;
 	fake.at[FAKE_ASLEEP] = serve_two;
 	ck_assert_int_eq(wait_call(one, TOL_FOREVER), 0);
 	ck_assert_int_eq(fake.sleeps_count, 2);
 	ck_assert_uint_eq(count(), 0);
-	end();
+	waiters_end();
 }
 END_TEST
 
@@ -698,7 +555,7 @@ END_TEST
 
 static void lose_help(int index)
 {
-	begin(index % 2);
+	waiters_begin(index % 2);
 	if (index / 2 == 0)
 		fake.has_waitv = false;
 	else
@@ -709,7 +566,7 @@ static void regain_help(void)
 {
 	if (robust_thread_head == ROBUST_NONE)
 		robust_thread_head = ROBUST_UNKNOWN;
-	end();
+	waiters_end();
 }
 
 START_TEST(without_help_it_sleeps_in_slices)
@@ -765,7 +622,7 @@ static void serve_at_next_look(void)
 
 START_TEST(what_comes_while_looking_costs_no_futex_call)
 {
-	begin(_i);
+	waiters_begin(_i);
 	one->flags &= ~TOL_SPIN_NEVER;
 	one->may_spin = true;
 	fake.tick_ns = 1000;
@@ -773,13 +630,13 @@ START_TEST(what_comes_while_looking_costs_no_futex_call)
 	ck_assert_int_eq(wait_call(one, TOL_FOREVER), 0);
 	ck_assert_int_eq(fake.waits_count + fake.wakes_count, 0);
 	ck_assert_uint_eq(count(), 0);
-	end();
+	waiters_end();
 }
 END_TEST
 
 START_TEST(looking_in_vain_ends_and_then_it_sleeps)
 {
-	begin(_i);
+	waiters_begin(_i);
 	one->flags &= ~TOL_SPIN_NEVER;
 	one->may_spin = true;
 	fake.tick_ns = 1000;
@@ -788,13 +645,13 @@ START_TEST(looking_in_vain_ends_and_then_it_sleeps)
 	ck_assert_int_eq(fake.sleeps_count, 1);
 	ck_assert_int_gt(fake.clocks_count, 4);
 	ck_assert_int_lt(fake.clocks_count, 1000);
-	end();
+	waiters_end();
 }
 END_TEST
 
 START_TEST(who_only_spins_never_sleeps)
 {
-	begin(_i);
+	waiters_begin(_i);
 	one->flags |= TOL_SPIN_ONLY;
 	fake.tick_ns = 1000;
 	fake.at[FAKE_CLOCK] = serve_at_next_look;
@@ -805,7 +662,7 @@ START_TEST(who_only_spins_never_sleeps)
 	ck_assert_int_eq(fake.waits_count + fake.wait_ones_count +
 			 fake.wakes_count, 0);
 	ck_assert_uint_eq(count(), 0);
-	end();
+	waiters_end();
 }
 END_TEST
 
