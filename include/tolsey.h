@@ -177,9 +177,10 @@ struct tol_mailbox_opts {
  *
  * Return: 1 made, 0 was there (if_missing only); -EEXIST; -EINVAL bad name or
  *	mode; -ENOTSUP capacity 0 (not yet); -ERANGE capacity above the maximum;
- *	-ENOSPC no memory for it; -EFBIG RLIMIT_FSIZE forbids it; -ENOENT no such space; -EPERM space not safe;
- *	-EACCES; -EOPNOTSUPP the space's file system cannot do it; -EMEDIUMTYPE
- *	the name is taken by something that is not a mailbox (if_missing only)
+ *	-ENOSPC no memory for it; -EFBIG RLIMIT_FSIZE forbids it; -ENOENT no
+ *	such space; -EPERM space not safe; -EACCES; -EOPNOTSUPP the space's
+ *	file system cannot do it; -EMEDIUMTYPE the name is taken by
+ *	something that is not a mailbox (if_missing only)
  * Thread: MT-Safe env	Signal: AS-Unsafe	Fork: any	Blocks: no
  * Crash: the whole mailbox or none	Source: mq_open(3) with O_CREAT
  */
