@@ -43,7 +43,7 @@ static struct tol_mailbox_stat look(const char *name)
 	return st;
 }
 
-static unsigned char large[3 * MIB];
+static unsigned char large[3 * MIB + 3];
 
 /* A body of that size that begins with a number and ends with its low byte. */
 static unsigned char *numbered(uint32_t number, size_t size_bytes)
@@ -171,7 +171,7 @@ END_TEST
 /* libcheck writes a file at each assertion: none between these two. */
 static struct rlimit limit_before;
 
-static void limit(int resource, rlim_t value)
+static void limit(__rlimit_resource_t resource, rlim_t value)
 {
 	struct rlimit now;
 
@@ -182,7 +182,7 @@ static void limit(int resource, rlim_t value)
 		abort();
 }
 
-static void unlimit(int resource)
+static void unlimit(__rlimit_resource_t resource)
 {
 	if (setrlimit(resource, &limit_before) != 0)
 		abort();

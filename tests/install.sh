@@ -10,7 +10,7 @@ work=$(mktemp -d) || exit 1
 TOLSEY_SPACE=$(mktemp -d /dev/shm/tolsey-install.XXXXXX) || exit 1
 export TOLSEY_SPACE
 trap 'rm -rf "$work" "$TOLSEY_SPACE"' EXIT
-prefix=$work/root/opt/tolsey
+prefix=$work/into/opt/tolsey
 
 check() {
 	what=$1
@@ -26,7 +26,7 @@ check() {
 
 to_install() {
 	${MAKE:-make} --no-print-directory O="$build" "$@" \
-		DESTDIR="$work/root" PREFIX=/opt/tolsey
+		DESTDIR="$work/into" PREFIX=/opt/tolsey
 }
 
 check 'make install' to_install install
@@ -51,7 +51,7 @@ awk '$0 == "```" { on = 0 } on { print } $0 == "```c" { on = 1 }' README.md \
 	> "$work/prog.c"
 if command -v pkg-config > /dev/null; then
 	PKG_CONFIG_LIBDIR=$prefix/lib/pkgconfig
-	PKG_CONFIG_SYSROOT_DIR=$work/root
+	PKG_CONFIG_SYSROOT_DIR=$work/into
 	export PKG_CONFIG_LIBDIR PKG_CONFIG_SYSROOT_DIR
 	# shellcheck disable=SC2046
 	check 'compiles by pkg-config' ${CC:-cc} -o "$work/prog" "$work/prog.c" \
@@ -69,7 +69,7 @@ else
 	echo 'pkg-config is missing'
 fi
 check 'make uninstall' to_install uninstall
-left=$(find "$work/root" ! -type d)
+left=$(find "$work/into" ! -type d)
 check "uninstall leaves nothing: $left" test -z "$left"
 if [ $skipped -gt 0 ]; then
 	echo "$passed passed, $failed failed, $skipped skipped"
