@@ -116,7 +116,7 @@ enum tol_kind {
  * Return: 0, or what @visit returned; -ENOENT no such space; -EPERM the space
  *	is not safe (the default one and not the caller's alone, or writable by
  *	others without the sticky bit); -ELOOP it is a symbolic link; -ENOTDIR;
- *	-EACCES; -ENOMEM
+ *	-ENAMETOOLONG; -EACCES; -ENOMEM; -EMFILE, -ENFILE no descriptor left
  * Thread: MT-Safe env	Signal: AS-Unsafe	Fork: any	Blocks: no
  */
 TOL_API int tol_space_list(const char *space,
@@ -180,7 +180,8 @@ struct tol_mailbox_opts {
  *	-ENOSPC no memory for it; -EFBIG RLIMIT_FSIZE forbids it; -ENOENT no
  *	such space; -EPERM space not safe; -EACCES; -EOPNOTSUPP the space's
  *	file system cannot do it; -EMEDIUMTYPE the name is taken by
- *	something that is not a mailbox (if_missing only)
+ *	something that is not a mailbox (if_missing only); errors of the
+ *	space as tol_space_list()
  * Thread: MT-Safe env	Signal: AS-Unsafe	Fork: any	Blocks: no
  * Crash: the whole mailbox or none	Source: mq_open(3) with O_CREAT
  */
@@ -319,7 +320,8 @@ TOL_API void tol_close(struct tol_link *link);
  * Return: 0; -EAGAIN full (TOL_NOWAIT); -ETIMEDOUT full all the time; -ENOSPC
  *	no memory for the body; -EIDRM removed; -EBADMSG quarantined; -EPERM
  *	the link is open to receive only; -ECHILD a link of the parent process;
- *	-EINVAL; -EFBIG RLIMIT_FSIZE forbids it. Then nothing was sent
+ *	-EINVAL; -EFBIG RLIMIT_FSIZE forbids it; errors of the space: no file for
+ *	a large body. Then nothing was sent
  * Thread: MT-Safe	Signal: AS-Unsafe; goes on after EINTR
  * Fork: -ECHILD in the child
  * Blocks: while the mailbox is full, at most @timeout_ns
@@ -416,7 +418,8 @@ struct tol_segment_opts {
  * Memory is reserved before the call returns, unless TOL_SEGMENT_LAZY.
  *
  * Return: 0; -EEXIST; -EINVAL bad name, size 0, mode or flags; -EFBIG above the
- *	maximum or RLIMIT_FSIZE; -ENOSPC no memory for it; errors of the space
+ *	maximum or RLIMIT_FSIZE; -ENOSPC, -ENOMEM no memory for it; -EMFILE,
+ *	-ENFILE; errors of the space
  * Thread: MT-Safe env	Signal: AS-Unsafe	Fork: any	Blocks: no
  * Crash: the whole segment or none	Source: shmget(2) with IPC_CREAT|IPC_EXCL
  */
@@ -585,7 +588,8 @@ TOL_API int tol_segment_export(struct tol_segment *segment,
  * tol_segment_import - open the segment that a handle names
  *
  * Return: 0; -ESTALE the exporter has closed it or ended; -EACCES the kernel
- *	does not allow it; -EBADMSG not a handle; -EMFILE; -ENOMEM
+ *	does not allow it; -EBADMSG not a handle; -EPROTO; -EMFILE, -ENFILE;
+ *	-ENOMEM
  * Thread: MT-Safe	Signal: AS-Unsafe	Fork: any	Blocks: no
  */
 TOL_API int tol_segment_import(struct tol_segment **ret_segment,
