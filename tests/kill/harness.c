@@ -19,6 +19,7 @@
 #include "points.h"
 #include "world.h"
 
+#define TICKS_A_SEC 20
 #define TRIES_MAX 5
 #define NEIGHBOURS 6		/* of the flip that are tried in any case */
 #define AGAIN_AT_FLIP 3
@@ -105,7 +106,7 @@ void waiting_for(const char *what)
 static void tick(int signal)
 {
 	(void)signal;
-	if (++ticks <= options.hang_secs || getpid() != trial_pid)
+	if (++ticks <= options.hang_secs * TICKS_A_SEC || getpid() != trial_pid)
 		return;
 	strcpy(shared->awaited, what_is_awaited);
 	_exit(EXIT_HANGS);
@@ -114,11 +115,12 @@ static void tick(int signal)
 static void start_clock(void)
 {
 	struct sigaction action = { .sa_handler = tick };
-	struct itimerval second = { { 1, 0 }, { 1, 0 } };
+	struct timeval tick_time = { 0, 1000000 / TICKS_A_SEC };
+	struct itimerval timer = { tick_time, tick_time };
 
 	trial_pid = getpid();
 	sigaction(SIGALRM, &action, NULL);
-	setitimer(ITIMER_REAL, &second, NULL);
+	setitimer(ITIMER_REAL, &timer, NULL);
 }
 
 /* Nothing is left, of the dead either. */
@@ -182,6 +184,7 @@ int run_trial(const struct point *at)
 	if (pid < 0)
 		return EXIT_FAILED;
 	if (pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		start_clock();
 		if (at)
 			try_point(at);

@@ -2,11 +2,14 @@
 /* The list of scenarios: each in a process and a space of its own, two at a time. */
 #include <dirent.h>
 #include <errno.h>
+#include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -18,6 +21,7 @@
 #define SAMPLES 100
 #define JOBS 2
 #define RUNS_MAX 128
+#define REMOVE_TRIES_MAX 1000
 
 struct run {
 	const struct scenario *scenario;
@@ -35,13 +39,16 @@ struct options options = {
 
 static struct run runs[RUNS_MAX];
 static size_t runs_count;
+static bool is_known;		/* the scenario that was asked for */
 static int passed, failed;
 
 static void add(const char *name, const struct scenario *s,
 		bool (*special)(void))
 {
-	if (runs_count == RUNS_MAX ||
-	    (options.only_scenario && strcmp(options.only_scenario, name) != 0))
+	if (options.only_scenario && strcmp(options.only_scenario, name) != 0)
+		return;
+	is_known = true;
+	if (runs_count == RUNS_MAX)
 		return;
 	runs[runs_count++] = (struct run){
 		.scenario = s, .name = name, .special = special
@@ -63,7 +70,7 @@ static bool make_space(struct run *run)
 	return mkdtemp(run->space) != NULL;
 }
 
-static void remove_space(const char *path)
+static void empty_space(const char *path)
 {
 	DIR *dir = opendir(path);
 	struct dirent *entry;
@@ -73,7 +80,17 @@ static void remove_space(const char *path)
 			unlinkat(dirfd(dir), entry->d_name, 0);
 	if (dir)
 		closedir(dir);
-	rmdir(path);
+}
+
+/* Who is just dying may still make a file in it. */
+static void remove_space(const char *path)
+{
+	for (int tries = 0; tries < REMOVE_TRIES_MAX; tries++) {
+		empty_space(path);
+		if (rmdir(path) == 0)
+			return;
+		sched_yield();
+	}
 }
 
 static bool start(struct run *run)
@@ -85,6 +102,9 @@ static bool start(struct run *run)
 	if (run->pid == 0) {
 		bool ok;
 
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		signal(SIGTERM, SIG_DFL);
+		signal(SIGINT, SIG_DFL);
 		strcpy(space, run->space);
 		setenv("TOLSEY_SPACE", space, 1);
 		shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
@@ -96,6 +116,19 @@ static bool start(struct run *run)
 		_exit(ok ? 0 : 1);
 	}
 	return run->pid > 0;
+}
+
+/* Those who run die with this process, and theirs with them. */
+static void clean_up(int signal_number)
+{
+	for (size_t i = 0; i < runs_count; i++) {
+		if (runs[i].pid <= 0)
+			continue;
+		kill(runs[i].pid, SIGKILL);
+		waitpid(runs[i].pid, NULL, 0);
+		remove_space(runs[i].space);
+	}
+	_exit(128 + signal_number);
 }
 
 static void finish_one(void)
@@ -205,6 +238,7 @@ static bool read_options(int argc, char **argv)
 int main(int argc, char **argv)
 {
 	const char *given = getenv("TOLSEY_TEST_SEED");
+	size_t before_waiting;
 
 	start_afresh(argv);
 	options.seed = given ? strtoul(given, NULL, 0)
@@ -217,20 +251,26 @@ int main(int argc, char **argv)
 			     stderr), 2;
 	add_list(self_scenarios);
 	add_list(call_scenarios);
-	if (can_sleep())
-		add_list(waiting_scenarios);
-	else
+	before_waiting = runs_count;
+	add_list(waiting_scenarios);
+	if (!can_sleep()) {
+		runs_count = before_waiting;
 		puts("skipped: waiting victims: no futex_waitv here");
+	}
 	add_list(object_scenarios);
 	add_list(recovery_scenarios);
 	add_list(segment_scenarios);
 	add("latency", NULL, run_latency);
 	add("memory", NULL, run_memory);
+	if (!is_known)
+		return fputs("no such scenario\n", stderr), 2;
 	if (!may_trace()) {
 		printf("skipped: tests/kill: ptrace is not permitted here\n"
 		       "0 passed, 0 failed, %zu skipped\n", runs_count);
 		return 0;
 	}
+	signal(SIGTERM, clean_up);
+	signal(SIGINT, clean_up);
 	printf("TOLSEY_TEST_SEED=%lu\n", options.seed);
 	run_all();
 	if (can_sleep())
