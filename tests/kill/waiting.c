@@ -11,9 +11,11 @@ static void make_room(void)
 	must_be(take(), FROM_HERE);
 }
 
-/* ---- a time that passes when the victim has slept, and not before ---- */
-
-static int64_t fake_now_ns;
+/*
+ * A time that passes when the victim has slept for a time, and not before: what
+ * it learns from how long it waited would make its path another one each time.
+ */
+static int64_t fake_now_ns = 1;
 
 static int64_t read_fake_clock(void)
 {
@@ -23,9 +25,12 @@ static int64_t read_fake_clock(void)
 static int sleep_shortly(const struct futex_word *words, unsigned int count,
 			 int64_t deadline_ns)
 {
-	int rc = futex_kernel_ops.wait(words, count,
-				       futex_kernel_ops.now_ns() + 1000000);
+	int rc;
 
+	if (deadline_ns == FUTEX_NO_DEADLINE)
+		return futex_kernel_ops.wait(words, count, deadline_ns);
+	rc = futex_kernel_ops.wait(words, count,
+				   futex_kernel_ops.now_ns() + 1000000);
 	if (rc == -ETIMEDOUT)
 		fake_now_ns = deadline_ns;
 	return rc;
@@ -172,10 +177,10 @@ static void resumed_told(void)
 }
 
 #define SEND .passed = 13, .queued = CAPACITY, .size_bytes = 40,	\
-	.set_up = world_fill, .prepare = open_victim,			\
+	.set_up = world_fill, .prepare = open_with_fake_clock,		\
 	.op = op_send_forever, .resumed = resumed_send, .variants = 1
 #define RECV .passed = 15, .queued = 0, .size_bytes = 40,		\
-	.set_up = world_fill, .prepare = open_victim,			\
+	.set_up = world_fill, .prepare = open_with_fake_clock,		\
 	.op = op_recv_forever, .after = note_what_came, .variants = 1
 
 const struct scenario waiting_scenarios[] = {
