@@ -543,7 +543,9 @@ TOL_API int tol_segment_remove(const char *name,
 struct tol_segment_stat {
 	uint64_t size_bytes;
 	uint64_t memory_bytes;		/* that it takes now */
-	uint32_t attach_count;		/* exact, the caller's own included */
+	uint32_t attach_count;		/* exact, the caller's own included; some
+					 * may be missed or seen twice only if others
+					 * attach and detach without a pause */
 	uint32_t attach_write_count;	/* of those, for writing */
 	int is_private, is_sealed, is_lazy, is_removed;
 	mode_t mode;

@@ -9,6 +9,9 @@
 #define F_OFD_SETLK 37
 #endif
 
+/* Under locks that come and go all the while. */
+#define COUNTS_MAX 8
+
 static int lock_bytes(int fd, int command, struct flock *lock)
 {
 	int err;
@@ -66,14 +69,20 @@ int presence_find(int fd, uint64_t number, uint64_t count,
 	return 1;
 }
 
+/* Numbers are random: another set of them has another sum. */
+struct tally {
+	uint32_t count, shared_count;
+	uint64_t numbers_sum;
+};
+
 /*
  * The kernel names one lock of a range, whichever comes first in its own
  * list, so the range is split around each that is found. Whoever has the
  * right to lock could set a lock over many bytes: such a one ends the count of
  * its part, and the depth is that of a 40-bit range.
  */
-static int count_range(int fd, uint64_t first, uint64_t end, uint32_t *count,
-		       uint32_t *shared_count)
+static int count_range(int fd, uint64_t first, uint64_t end,
+		       struct tally *tally)
 {
 	struct presence found;
 	int err;
@@ -83,18 +92,17 @@ static int count_range(int fd, uint64_t first, uint64_t end, uint32_t *count,
 		if (err <= 0)
 			return err;
 		if (found.number < first || found.number >= end) {
-			++*count;
+			tally->count++;
 			return 0;
 		}
-		++*count;
-		*shared_count += found.is_shared;
+		tally->count++;
+		tally->shared_count += found.is_shared;
+		tally->numbers_sum += found.number + 1;
 		if (found.number - first < end - found.number) {
-			err = count_range(fd, first, found.number, count,
-					  shared_count);
+			err = count_range(fd, first, found.number, tally);
 			first = found.number + 1;
 		} else {
-			err = count_range(fd, found.number + 1, end, count,
-					  shared_count);
+			err = count_range(fd, found.number + 1, end, tally);
 			end = found.number;
 		}
 		if (err < 0)
@@ -103,14 +111,28 @@ static int count_range(int fd, uint64_t first, uint64_t end, uint32_t *count,
 	return 0;
 }
 
+/*
+ * One who unlocks a byte and locks another meanwhile may be found twice, or not
+ * at all. Two counts in a row that found the same are of the moment between.
+ */
 int presence_count(int fd, uint32_t *ret_count, uint32_t *ret_shared_count)
 {
-	uint32_t count = 0, shared_count = 0;
-	int err = count_range(fd, 0, PRESENCE_COUNT, &count, &shared_count);
+	struct tally tally, before = { .count = UINT32_MAX };
 
-	if (err < 0)
-		return err;
-	*ret_count = count;
-	*ret_shared_count = shared_count;
+	for (int tries = 0; tries < COUNTS_MAX; tries++) {
+		int err;
+
+		tally = (struct tally){ 0 };
+		err = count_range(fd, 0, PRESENCE_COUNT, &tally);
+		if (err < 0)
+			return err;
+		if (tally.count == before.count &&
+		    tally.shared_count == before.shared_count &&
+		    tally.numbers_sum == before.numbers_sum)
+			break;
+		before = tally;
+	}
+	*ret_count = tally.count;
+	*ret_shared_count = tally.shared_count;
 	return 0;
 }

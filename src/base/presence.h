@@ -50,6 +50,8 @@ int presence_find(int fd, uint64_t number, uint64_t count,
 /**
  * presence_count - how many bytes of the whole range are locked by others
  * @ret_shared_count: how many of them with a read lock
+ *
+ * Of one moment, unless others lock and unlock without a pause all the while.
  */
 int presence_count(int fd, uint32_t *ret_count, uint32_t *ret_shared_count);
 
