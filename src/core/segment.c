@@ -12,15 +12,23 @@
 
 #define FLAGS_KNOWN (TOL_SEGMENT_LAZY | TOL_SEGMENT_HUGE)
 
-struct tol_segment *segment_new(void)
+int segment_begin(struct tol_segment **ret_segment)
 {
 	struct tol_segment *segment = calloc(1, sizeof(*segment));
+	int err;
 
-	if (segment) {
-		segment->fd = -1;
-		segment->dir_fd = -1;
+	if (!segment)
+		return -ENOMEM;
+	segment->fd = -1;
+	segment->dir_fd = -1;
+	err = segment_guard_enter();
+	if (err < 0) {
+		free(segment);
+		return err;
 	}
-	return segment;
+	segment_register(segment);
+	*ret_segment = segment;
+	return 0;
 }
 
 /*
@@ -40,23 +48,30 @@ static void close_fd(const struct tol_segment *segment)
 	sys_close(segment->fd);
 }
 
-void segment_free(struct tol_segment *segment)
-{
-	if (segment_guard_enter() == 0) {
-		segment_detach_all(segment);
-		segment_unregister(segment);
-		close_fd(segment);
-		if (segment->dir_fd >= 0)
-			sys_close(segment->dir_fd);
-		segment_guard_leave();
-		free(segment);
-	}
-}
-
 void tol_segment_close(struct tol_segment *segment)
 {
-	if (segment)
-		segment_free(segment);
+	if (!segment)
+		return;
+	segment_guard_enter_again();
+	segment_detach_all(segment);
+	segment_unregister(segment);
+	close_fd(segment);
+	if (segment->dir_fd >= 0)
+		sys_close(segment->dir_fd);
+	segment_guard_leave();
+	free(segment);
+}
+
+int segment_end(struct tol_segment *segment, int err,
+		struct tol_segment **ret_segment)
+{
+	segment->is_ready = err == 0;
+	segment_guard_leave();
+	if (err < 0)
+		tol_segment_close(segment);
+	else
+		*ret_segment = segment;
+	return err;
 }
 
 int segment_check_fd(const struct tol_segment *segment,
@@ -64,6 +79,8 @@ int segment_check_fd(const struct tol_segment *segment,
 {
 	struct sys_stat st;
 
+	if (!segment)
+		return -EINVAL;
 	if (sys_stat_fd(segment->fd, &st) < 0 ||
 	    st.device != segment->device || st.inode != segment->inode)
 		return segment->process_number == fork_process_number()
@@ -232,21 +249,6 @@ static int fill_file(struct tol_segment *segment, const char *name,
 	return err;
 }
 
-/* What was being made is complete: from now on a child inherits it. */
-static int make_ready(struct tol_segment *segment)
-{
-	int err = segment_guard_enter();
-
-	if (err < 0)
-		return err;
-	if (segment->dir_fd >= 0)
-		sys_close(segment->dir_fd);
-	segment->dir_fd = -1;
-	segment->is_ready = true;
-	segment_guard_leave();
-	return 0;
-}
-
 int tol_segment_create(struct tol_segment **ret_segment, const char *name,
 		       uint64_t size_bytes, const struct tol_segment_opts *opts)
 {
@@ -254,34 +256,30 @@ int tol_segment_create(struct tol_segment **ret_segment, const char *name,
 	struct tol_segment *segment;
 	int err;
 
+	if (!ret_segment)
+		return -EINVAL;
 	if (!opts)
 		opts = &defaults;
 	err = check_create(name, size_bytes, opts);
 	if (err < 0)
 		return err;
-	segment = segment_new();
-	if (!segment)
-		return -ENOMEM;
-	err = segment_guard_enter();
-	if (err < 0) {
-		free(segment);
+	err = segment_begin(&segment);
+	if (err < 0)
 		return err;
-	}
 	segment->is_writable = true;
-	segment_register(segment);
 	err = make_file(segment, name, opts);
 	segment_guard_leave();
 	/* Reserving may take long: no fork() has to wait for it. */
 	if (err == 0)
 		err = fill_file(segment, name, size_bytes, opts->flags);
-	if (err == 0)
-		err = make_ready(segment);
-	if (err < 0) {
-		segment_free(segment);
-		return err;
+	/* If it is complete a child inherits it from now on. */
+	segment_guard_enter_again();
+	if (err == 0) {
+		if (segment->dir_fd >= 0)
+			sys_close(segment->dir_fd);
+		segment->dir_fd = -1;
 	}
-	*ret_segment = segment;
-	return 0;
+	return segment_end(segment, err, ret_segment);
 }
 
 /* ---- open, remove --------------------------------------------------------- */
@@ -310,28 +308,15 @@ int tol_segment_open(struct tol_segment **ret_segment, const char *name,
 		     const struct tol_segment_opts *opts)
 {
 	struct tol_segment *segment;
-	int err = space_check_name(name);
+	int err;
 
+	if (!ret_segment || space_check_name(name) < 0)
+		return -EINVAL;
+	err = segment_begin(&segment);
 	if (err < 0)
 		return err;
-	segment = segment_new();
-	if (!segment)
-		return -ENOMEM;
-	err = segment_guard_enter();
-	if (err < 0) {
-		free(segment);
-		return err;
-	}
-	segment_register(segment);
 	err = open_file(segment, name, opts ? opts->space : NULL);
-	segment->is_ready = err == 0;
-	segment_guard_leave();
-	if (err < 0) {
-		segment_free(segment);
-		return err;
-	}
-	*ret_segment = segment;
-	return 0;
+	return segment_end(segment, err, ret_segment);
 }
 
 /* Of whatever layout version: an old one must be able to go. */
@@ -413,10 +398,9 @@ static int extend(const struct tol_segment *segment, int fd,
 static int open_grower(const struct tol_segment *segment,
 		       struct segment_passing *passing)
 {
-	int err = segment_guard_enter();
+	int err;
 
-	if (err < 0)
-		return err;
+	segment_guard_enter_again();
 	passing->fd = sys_reopen(segment->fd, true);
 	if (passing->fd < 0) {
 		segment_guard_leave();

@@ -54,6 +54,9 @@ struct tol_segment {
  * Return: 0; -ENOMEM and the guard is not held
  */
 int segment_guard_enter(void);
+
+/* The same where a handle is there: then it has succeeded, and cannot fail. */
+void segment_guard_enter_again(void);
 void segment_guard_leave(void);
 
 /* With the guard held. */
@@ -86,8 +89,8 @@ void segment_detach_all(struct tol_segment *segment);
  * closefrom() or a stray close() may have taken it, and open() given the
  * number to another file.
  *
- * Return: 0; -ECHILD it is gone and was the parent's; -EBADF it is gone;
- *	-EBADMSG truncated
+ * Return: 0; -EINVAL no segment at all; -ECHILD it is gone and was the parent's;
+ *	-EBADF it is gone; -EBADMSG truncated
  */
 int segment_check_fd(const struct tol_segment *segment,
 		     struct sys_stat *ret_stat);
@@ -106,8 +109,18 @@ int segment_write_head(int fd, const void *bytes, size_t size_bytes,
  */
 int segment_adopt(struct tol_segment *segment);
 
-struct tol_segment *segment_new(void);
-void segment_free(struct tol_segment *segment);
+/**
+ * segment_begin - a new handle, in the list, for a call that opens something
+ *
+ * On success the guard is held: a child must know of what is opened.
+ *
+ * Return: 0; -ENOMEM
+ */
+int segment_begin(struct tol_segment **ret_segment);
+
+/* Leaves the guard; the handle is ready and given away, or freed if @err. */
+int segment_end(struct tol_segment *segment, int err,
+		struct tol_segment **ret_segment);
 
 /* segment_seal.c */
 

@@ -276,16 +276,22 @@ static const struct fork_hooks hooks = {
 	.child = enter_child,
 };
 
+void segment_guard_enter_again(void)
+{
+	/* At most gives a child its number, where there is a place for it. */
+	fork_init();
+	fork_guard_enter();
+	fork_set_hooks(&hooks);
+	notice_clone();
+}
+
 int segment_guard_enter(void)
 {
 	int err = fork_init();
 
-	if (err < 0)
-		return err;
-	fork_guard_enter();
-	fork_set_hooks(&hooks);
-	notice_clone();
-	return 0;
+	if (err == 0)
+		segment_guard_enter_again();
+	return err;
 }
 
 void segment_guard_leave(void)
@@ -451,6 +457,8 @@ int tol_segment_attach(struct tol_segment *segment,
 	void *address;
 	int err;
 
+	if (!segment || !ret_address)
+		return -EINVAL;
 	if (!opts)
 		opts = &defaults;
 	err = check_attach(opts);
@@ -462,11 +470,9 @@ int tol_segment_attach(struct tol_segment *segment,
 	a->is_writable = !(opts->flags & TOL_ATTACH_READONLY);
 	a->is_inherited = !(opts->flags & TOL_ATTACH_NOFORK);
 	a->fork_fd = -1;
-	err = segment_guard_enter();
-	if (err == 0) {
-		err = attach_locked(segment, a, opts, &st);
-		segment_guard_leave();
-	}
+	segment_guard_enter_again();
+	err = attach_locked(segment, a, opts, &st);
+	segment_guard_leave();
 	if (err == 0)
 		err = finish_attach(segment, a, opts->flags, &st);
 	if (err < 0) {
@@ -499,10 +505,10 @@ int tol_segment_detach(struct tol_segment *segment, void *address)
 {
 	struct attachment *a;
 	bool has_written;
-	int err = segment_guard_enter();
 
-	if (err < 0)
-		return err;
+	if (!segment)
+		return -EINVAL;
+	segment_guard_enter_again();
 	a = unlist_attachment(segment, address);
 	if (a)
 		sys_unmap(a->address, a->span_bytes);

@@ -201,9 +201,7 @@ int tol_segment_seal(struct tol_segment *segment)
 	if (segment->flags & SEGMENT_IS_PRIVATE)
 		return seal_private(segment->fd);
 	/* The lock goes with its description, which no child may inherit. */
-	err = segment_guard_enter();
-	if (err < 0)
-		return err;
+	segment_guard_enter_again();
 	fd = sys_reopen(segment->fd, true);
 	err = fd < 0 ? fd : seal_named(fd);
 	if (fd >= 0)

@@ -31,7 +31,7 @@ int tol_segment_stat(struct tol_segment *segment,
 	struct sys_stat st;
 	int err, is_sealed;
 
-	err = segment_check_fd(segment, &st);
+	err = ret_stat ? segment_check_fd(segment, &st) : -EINVAL;
 	if (err < 0)
 		return err;
 	is_sealed = segment_is_sealed(segment);
@@ -72,7 +72,7 @@ int tol_segment_export(struct tol_segment *segment,
 {
 	struct segment_handle_layout handle;
 	struct sys_stat st;
-	int err = segment_check_fd(segment, &st);
+	int err = ret_handle ? segment_check_fd(segment, &st) : -EINVAL;
 
 	if (err < 0)
 		return err;
@@ -148,26 +148,15 @@ int tol_segment_import(struct tol_segment **ret_segment,
 	struct tol_segment *segment;
 	int err;
 
+	if (!ret_segment || !bytes)
+		return -EINVAL;
 	memcpy(&handle, bytes->bytes, sizeof(handle));
 	if (handle.magic != SEGMENT_HANDLE_MAGIC || handle.pid <= 0 ||
 	    handle.fd < 0 || handle.zero[0] != 0 || handle.zero[1] != 0)
 		return -EBADMSG;
-	segment = segment_new();
-	if (!segment)
-		return -ENOMEM;
-	err = segment_guard_enter();
-	if (err < 0) {
-		free(segment);
+	err = segment_begin(&segment);
+	if (err < 0)
 		return err;
-	}
-	segment_register(segment);
 	err = import_file(segment, &handle);
-	segment->is_ready = err == 0;
-	segment_guard_leave();
-	if (err < 0) {
-		segment_free(segment);
-		return err;
-	}
-	*ret_segment = segment;
-	return 0;
+	return segment_end(segment, err, ret_segment);
 }
