@@ -49,8 +49,8 @@ static bool is_one_of(long error, const int *errors, size_t count)
 static bool is_fine(long error)
 {
 	static const int errors[] = {
-		EAGAIN, ETIMEDOUT, EMSGSIZE, EIDRM,	  EBADMSG, ENOENT,
-		EPROTO, EUSERS,	   ENOSPC,   EMEDIUMTYPE,
+		EAGAIN, ETIMEDOUT, EMSGSIZE, EIDRM,  EBADMSG,
+		ENOENT, EPROTO,    EUSERS,   ENOSPC, EMEDIUMTYPE,
 	};
 
 	return is_one_of(error, errors, sizeof(errors) / sizeof(errors[0]));
@@ -67,8 +67,8 @@ static int use_once(struct tol_link *link)
 
 	if (link && !is_fine(tol_send(link, buf, 3000, TOL_NOWAIT)))
 		return 1;
-	if (link && !is_fine(tol_recv_message(link, buf, 2000, wait_ns,
-					      &message)))
+	if (link &&
+	    !is_fine(tol_recv_message(link, buf, 2000, wait_ns, &message)))
 		return 2;
 	if (link && !is_fine(tol_recv(link, buf, sizeof(buf), TOL_NOWAIT)))
 		return 3;
@@ -91,9 +91,9 @@ static struct tol_link *make(void)
 	ck_assert_int_eq(tol_mailbox_create("a", CAPACITY_MSGS, NULL), 1);
 	ck_assert_int_eq(tol_open(&link, "a", NULL), 0);
 	for (int i = 0; i < 3; i++)
-		ck_assert_int_eq(tol_send(link, "0123456789", (size_t)i * 5,
-					  TOL_NOWAIT),
-				 0);
+		ck_assert_int_eq(
+			tol_send(link, "0123456789", (size_t)i * 5, TOL_NOWAIT),
+			0);
 	return link;
 }
 
@@ -123,8 +123,8 @@ static uint64_t *map_file(size_t *ret_size_bytes)
 
 	ck_assert_int_eq(fstat(fd, &st), 0);
 	*ret_size_bytes = (size_t)st.st_size;
-	words = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE,
-		     MAP_SHARED, fd, 0);
+	words = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+		     fd, 0);
 	ck_assert_ptr_ne(words, MAP_FAILED);
 	close(fd);
 	return words;
@@ -218,8 +218,8 @@ START_TEST(random_words_while_in_use)
 
 		/* Most damage is near: one word of the first pages. */
 		if (has_memory(words, i))
-			words[i] = hostile_word(words[i],
-						(int)(next_random() % 5));
+			words[i] =
+				hostile_word(words[i], (int)(next_random() % 5));
 		if (n % 16 == 0)
 			sched_yield();
 	}
@@ -300,8 +300,8 @@ static int use_truncated(void *link)
 
 START_TEST(truncated_file)
 {
-	static const off_t kept[] = { 0,   1,	 7,    8,    15,    16,	  31,
-				      63,  64,	 127,  128,  4095,  4096, 4097,
+	static const off_t kept[] = { 0,    1,     7,     8,     15,   16,   31,
+				      63,   64,    127,   128,   4095, 4096, 4097,
 				      8192, 16384, 65536, -4096, -1 };
 	off_t size = kept[_i];
 	struct tol_mailbox_stat st;

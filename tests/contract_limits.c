@@ -84,8 +84,9 @@ static uint32_t send_until_full(struct tol_link *link, size_t size_bytes)
 
 START_TEST(full_tmpfs)
 {
-	static const size_t sizes[] = { 4, 100, 4000, 70000, MIB, MIB + 1,
-					3 * MIB };
+	static const size_t sizes[] = {
+		4, 100, 4000, 70000, MIB, MIB + 1, 3 * MIB
+	};
 	size_t size = sizes[_i];
 	struct tol_link *link;
 	uint32_t count, again;
@@ -138,8 +139,7 @@ START_TEST(tmpfs_filled_by_others)
 
 	surroundings_mount(4 << 20);
 	link = make("a", 100000);
-	ck_assert_int_eq(tol_send(link, numbered(0, 4000), 4000, TOL_NOWAIT),
-			 0);
+	ck_assert_int_eq(tol_send(link, numbered(0, 4000), 4000, TOL_NOWAIT), 0);
 	fill_space();
 	ck_assert_int_eq(tol_mailbox_create("b", 64, NULL), -ENOSPC);
 	ck_assert_int_eq(tol_segment_create(&segment, "s", 1, NULL), -ENOSPC);
@@ -155,9 +155,8 @@ START_TEST(tmpfs_filled_by_others)
 	for (uint32_t i = 0; i < count + 1; i++)
 		recv_numbered(err == 0 ? second : link, i, 4000);
 	ck_assert_int_eq(unlink(surroundings_path(".filler")), 0);
-	ck_assert_int_eq(tol_send(link, numbered(7, MIB + 1), MIB + 1,
-				  TOL_NOWAIT),
-			 0);
+	ck_assert_int_eq(
+		tol_send(link, numbered(7, MIB + 1), MIB + 1, TOL_NOWAIT), 0);
 	recv_numbered(link, 7, MIB + 1);
 	tol_close(second);
 	tol_close(link);
@@ -195,9 +194,8 @@ START_TEST(file_size_limit)
 	struct tol_link *link = make("a", 10);
 	int sent[5], created;
 
-	ck_assert_int_eq(tol_send(link, numbered(1, MIB + 1), MIB + 1,
-				  TOL_NOWAIT),
-			 0);
+	ck_assert_int_eq(
+		tol_send(link, numbered(1, MIB + 1), MIB + 1, TOL_NOWAIT), 0);
 	limit(RLIMIT_FSIZE, limits[_i]);
 	created = tol_mailbox_create("b", 64, NULL);
 	for (int i = 0; i < 5; i++)
@@ -249,9 +247,8 @@ START_TEST(descriptors_run_out)
 	int list, stat_error, created, opened, small, removed, body, got;
 
 	ck_assert_int_eq(close(lowest), 0);
-	ck_assert_int_eq(tol_send(link, numbered(3, MIB + 1), MIB + 1,
-				  TOL_NOWAIT),
-			 0);
+	ck_assert_int_eq(
+		tol_send(link, numbered(3, MIB + 1), MIB + 1, TOL_NOWAIT), 0);
 	limit(RLIMIT_NOFILE, (rlim_t)(lowest + _i));
 	list = tol_space_list(NULL, ignore, NULL);
 	stat_error = tol_mailbox_stat("a", NULL, &st, NULL, NULL);
@@ -340,9 +337,8 @@ START_TEST(participants_run_out)
 		ck_assert_int_eq(tol_open(&links[i], "a", NULL), 0);
 	ck_assert_int_eq(tol_open(&more, "a", NULL), -EUSERS);
 	ck_assert_uint_eq(look("a").senders_count, PARTICIPANTS_MAX);
-	ck_assert_int_eq(tol_send(links[PARTICIPANTS_MAX - 1], "x", 1,
-				  TOL_NOWAIT),
-			 0);
+	ck_assert_int_eq(
+		tol_send(links[PARTICIPANTS_MAX - 1], "x", 1, TOL_NOWAIT), 0);
 	tol_close(links[77]);
 	ck_assert_int_eq(tol_open(&links[77], "a", NULL), 0);
 	ck_assert_int_eq(tol_open(&more, "a", NULL), -EUSERS);
@@ -390,8 +386,7 @@ static int attempt_as_other(void *context)
 	surroundings_become(attempt->uid, attempt->gid);
 	if (tol_open(&link, "a", NULL) != attempt->open_error)
 		return 1;
-	if (tol_mailbox_stat("a", NULL, &st, NULL, NULL) !=
-	    attempt->stat_error)
+	if (tol_mailbox_stat("a", NULL, &st, NULL, NULL) != attempt->stat_error)
 		return 2;
 	if (link && tol_send(link, "x", 1, TOL_NOWAIT))
 		return 3;
@@ -414,15 +409,15 @@ START_TEST(rights_of_another_user)
 	ck_assert_int_eq(chmod(support_space, 0755), 0);
 	ck_assert_int_eq(chown(path, 0, GID), 0);
 	ck_assert_int_eq(chmod(path, attempt.mode), 0);
-	ck_assert_int_eq(
-		support_wait(support_fork(attempt_as_other, &attempt)), 0);
+	ck_assert_int_eq(support_wait(support_fork(attempt_as_other, &attempt)),
+			 0);
 	ck_assert_uint_eq(look("a").mode, attempt.mode);
 	ck_assert_uint_eq(look("a").gid, GID);
 	ck_assert_uint_eq(look("a").queued_msgs, attempt.open_error == 0);
 	if (attempt.open_error == 0) {
-		ck_assert_int_eq(tol_recv_message(link, large, 1, TOL_NOWAIT,
-						  &message),
-				 1);
+		ck_assert_int_eq(
+			tol_recv_message(link, large, 1, TOL_NOWAIT, &message),
+			1);
 		ck_assert_uint_eq(message.sender_uid, UID);
 	}
 	tol_close(link);

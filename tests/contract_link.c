@@ -77,8 +77,7 @@ END_TEST
 
 START_TEST(directions)
 {
-	static const unsigned int spins[] = { 0, TOL_SPIN_NEVER,
-					      TOL_SPIN_ONLY };
+	static const unsigned int spins[] = { 0, TOL_SPIN_NEVER, TOL_SPIN_ONLY };
 	unsigned int spin = spins[_i];
 	struct tol_link *both = make(1), *send, *recv, *named;
 	char buf[1];
@@ -135,8 +134,7 @@ static int use_parents_link(void *context)
 	    tol_recv_message(link, buf, 8, TOL_NOWAIT, &message) != -ECHILD)
 		return 1;
 	tol_close(link);
-	if (tol_open(&own, "a", NULL) ||
-	    tol_send(own, "child", 5, TOL_NOWAIT))
+	if (tol_open(&own, "a", NULL) || tol_send(own, "child", 5, TOL_NOWAIT))
 		return 2;
 	tol_close(own);
 	return 0;
@@ -203,11 +201,11 @@ START_TEST(spawned_process_has_nothing)
 	extern char **environ;
 	pid_t pid;
 
-	snprintf(script, sizeof(script),
-		 "! grep -q %s /proc/self/maps && ! ls -l /proc/self/fd | grep %s",
-		 support_space, support_space);
-	ck_assert_int_eq(posix_spawnp(&pid, "sh", NULL, NULL, argv, environ),
-			 0);
+	snprintf(
+		script, sizeof(script),
+		"! grep -q %s /proc/self/maps && ! ls -l /proc/self/fd | grep %s",
+		support_space, support_space);
+	ck_assert_int_eq(posix_spawnp(&pid, "sh", NULL, NULL, argv, environ), 0);
 	ck_assert_int_eq(support_wait(pid), 0);
 	unmake(link);
 }
@@ -255,8 +253,8 @@ END_TEST
 
 START_TEST(arguments)
 {
-	static const int64_t bad_waits[] = { -2, -3, TOL_SECS(-1),
-					     INT64_MIN + 1, INT64_MIN };
+	static const int64_t bad_waits[] = { -2, -3, TOL_SECS(-1), INT64_MIN + 1,
+					     INT64_MIN };
 	struct tol_link *link = make(2);
 	struct tol_message message;
 	char buf[8];
@@ -314,8 +312,8 @@ static int recv_waiting(void *context)
 
 START_TEST(long_waits_end_with_a_message)
 {
-	static const int64_t waits[] = { TOL_FOREVER, INT64_MAX,
-					 INT64_MAX - 1, TOL_SECS(4000000000) };
+	static const int64_t waits[] = { TOL_FOREVER, INT64_MAX, INT64_MAX - 1,
+					 TOL_SECS(4000000000) };
 	int64_t wait = waits[_i];
 	struct tol_link *link = make(1);
 	pid_t pid = support_fork(recv_waiting, &wait);
@@ -372,11 +370,10 @@ static unsigned char *noise(size_t size_bytes)
 }
 
 static const size_t sizes[] = {
-	0,	 1,	      7,	 8,	   31,	     32,
-	33,	 34,	      63,	 64,	   65,	     95,
-	96,	 97,	      4095,	 4096,	   4097,     65535,
-	65536,	 65537,	      MIB - 33,	 MIB - 32, MIB - 1,  MIB,
-	MIB + 1, 2 * MIB + 3, 64 * MIB,
+	0,        1,       7,    8,       31,          32,       33,
+	34,       63,      64,   65,      95,          96,       97,
+	4095,     4096,    4097, 65535,   65536,       65537,    MIB - 33,
+	MIB - 32, MIB - 1, MIB,  MIB + 1, 2 * MIB + 3, 64 * MIB,
 };
 
 START_TEST(size_of_body)
@@ -393,17 +390,17 @@ START_TEST(size_of_body)
 	ck_assert_uint_eq(look().queued_bytes, size + 5);
 	for (size_t small = size > 3 ? size - 3 : 0; small < size; small++) {
 		memset(&message, 0, sizeof(message));
-		ck_assert_int_eq(tol_recv_message(link, buf, small, TOL_NOWAIT,
-						  &message),
-				 -EMSGSIZE);
+		ck_assert_int_eq(
+			tol_recv_message(link, buf, small, TOL_NOWAIT, &message),
+			-EMSGSIZE);
 		ck_assert_uint_eq(message.size_bytes, size);
 		ck_assert_int_eq(tol_recv(link, buf, small, TOL_FOREVER),
 				 -EMSGSIZE);
 	}
 	if (size > 0)
-		ck_assert_int_eq(tol_recv_message(link, NULL, 0, TOL_FOREVER,
-						  &message),
-				 -EMSGSIZE);
+		ck_assert_int_eq(
+			tol_recv_message(link, NULL, 0, TOL_FOREVER, &message),
+			-EMSGSIZE);
 	ck_assert_uint_eq(look().queued_msgs, 2);
 	memset(buf, 0xee, size + 16);
 	ck_assert_int_eq(tol_recv_message(link, buf, size + (_i % 2 ? 16 : 0),
@@ -442,8 +439,7 @@ START_TEST(message_tells_where_it_is_from)
 	memset(&message, 0x5a, sizeof(message));
 	ck_assert_int_eq(tol_recv_message(link, buf, 8, TOL_NOWAIT, &message),
 			 -EAGAIN);
-	ck_assert_int_eq(tol_recv_message(link, buf, 8, 1, &message),
-			 -ETIMEDOUT);
+	ck_assert_int_eq(tol_recv_message(link, buf, 8, 1, &message), -ETIMEDOUT);
 	for (size_t i = 0; i < sizeof(message); i++)
 		ck_assert_uint_eq(((unsigned char *)&message)[i], 0x5a);
 	unmake(link);
@@ -452,8 +448,9 @@ END_TEST
 
 /* ---- capacity and order -------------------------------------------------- */
 
-static const uint64_t capacities[] = { 1, 2, 3, 64, 65, 1000,
-				       TOL_CAPACITY_MAX_MSGS };
+static const uint64_t capacities[] = {
+	1, 2, 3, 64, 65, 1000, TOL_CAPACITY_MAX_MSGS
+};
 
 START_TEST(holds_exactly_its_capacity)
 {
@@ -470,8 +467,7 @@ START_TEST(holds_exactly_its_capacity)
 		ck_assert_int_eq(tol_send(link, "", 0, TOL_NOWAIT), -EAGAIN);
 		ck_assert_uint_eq(look().queued_msgs, capacity);
 		for (uint64_t i = 0; i < capacity; i++)
-			if (tol_recv(link, &got, 8, TOL_NOWAIT) != 8 ||
-			    got != i)
+			if (tol_recv(link, &got, 8, TOL_NOWAIT) != 8 || got != i)
 				ck_abort_msg("%llu", (unsigned long long)i);
 		ck_assert_int_eq(tol_recv(link, &got, 8, TOL_NOWAIT), -EAGAIN);
 	}
@@ -549,9 +545,9 @@ START_TEST(sends_that_returned_come_first)
 	}
 	ck_assert_int_eq(support_wait(pid), 0);
 	for (uint32_t i = 0; i < 400; i++) {
-		ck_assert_int_eq(tol_recv(i % 2 ? link : other, &number, 4,
-					  TOL_NOWAIT),
-				 4);
+		ck_assert_int_eq(
+			tol_recv(i % 2 ? link : other, &number, 4, TOL_NOWAIT),
+			4);
 		ck_assert_uint_eq(number, i);
 	}
 	for (int i = 0; i < 4; i++)
@@ -585,8 +581,7 @@ static int send_share(struct tol_link *link, struct tally *tally)
 {
 	unsigned int number;
 
-	while ((number = atomic_fetch_add(&tally->next_number, 1)) <
-	       tally->total)
+	while ((number = atomic_fetch_add(&tally->next_number, 1)) < tally->total)
 		if (tol_send(link, &number, 4, TOL_FOREVER))
 			return 1;
 	return 0;
@@ -630,8 +625,8 @@ struct crowd {
 };
 
 static const struct crowd crowds[] = {
-	{ 1, 1, 1 }, { 4, 4, 1 }, { 4, 4, 3 }, { 1, 4, 64 }, { 4, 1, 64 },
-	{ 32, 32, 1 }, { 32, 32, 64 },
+	{ 1, 1, 1 },  { 4, 4, 1 },   { 4, 4, 3 },    { 1, 4, 64 },
+	{ 4, 1, 64 }, { 32, 32, 1 }, { 32, 32, 64 },
 };
 
 START_TEST(each_message_to_one_of_many_processes)
@@ -720,8 +715,7 @@ static int write_and_send(void *context)
 START_TEST(receiver_sees_what_was_written_before)
 {
 	struct tol_link *link = make(7);
-	unsigned int *shared = mmap(NULL, EACH_COUNT * 4,
-				    PROT_READ | PROT_WRITE,
+	unsigned int *shared = mmap(NULL, EACH_COUNT * 4, PROT_READ | PROT_WRITE,
 				    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pid_t pid = support_fork(write_and_send, shared);
 

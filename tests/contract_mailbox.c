@@ -23,7 +23,7 @@ static int create(const char *name, uint64_t capacity_msgs)
 	return tol_mailbox_create(name, capacity_msgs, NULL);
 }
 
-static int delete(const char *name)
+static int delete (const char *name)
 {
 	return tol_mailbox_remove(name, NULL);
 }
@@ -75,12 +75,19 @@ static bool exists(const char *name)
 START_TEST(create_capacities)
 {
 	static const uint64_t good[] = {
-		1, 2, 31, 64, 1000, TOL_CAPACITY_MAX_MSGS - 1,
+		1,
+		2,
+		31,
+		64,
+		1000,
+		TOL_CAPACITY_MAX_MSGS - 1,
 		TOL_CAPACITY_MAX_MSGS,
 	};
 	static const uint64_t too_many[] = {
-		TOL_CAPACITY_MAX_MSGS + 1, (uint64_t)1 << 32,
-		(uint64_t)1 << 40, UINT64_MAX,
+		TOL_CAPACITY_MAX_MSGS + 1,
+		(uint64_t)1 << 32,
+		(uint64_t)1 << 40,
+		UINT64_MAX,
 	};
 
 	ck_assert_int_eq(create("a", 0), -ENOTSUP);
@@ -91,7 +98,7 @@ START_TEST(create_capacities)
 		ck_assert_int_eq(create("a", good[i]), 1);
 		ck_assert_uint_eq(look("a").capacity_msgs, good[i]);
 		ck_assert_int_eq(create("a", good[i]), -EEXIST);
-		ck_assert_int_eq(delete("a"), 0);
+		ck_assert_int_eq(delete ("a"), 0);
 	}
 }
 END_TEST
@@ -99,8 +106,8 @@ END_TEST
 START_TEST(create_modes)
 {
 	static const mode_t good[] = { 0600, 0640, 0660, 0666, 0644, 0622 };
-	static const mode_t bad[] = { 010600, 04600, 02600, 01600,
-				      S_IFREG | 0600, (mode_t)-1 };
+	static const mode_t bad[] = { 010600, 04600,          02600,
+				      01600,  S_IFREG | 0600, (mode_t)-1 };
 	struct tol_mailbox_opts opts = { 0 };
 	struct tol_segment_opts segment_opts = { 0 };
 	struct tol_segment *s;
@@ -113,7 +120,7 @@ START_TEST(create_modes)
 		ck_assert_int_eq(stat(surroundings_path("a"), &st), 0);
 		ck_assert_uint_eq(st.st_mode & 07777, good[i]);
 		ck_assert_uint_eq(look("a").mode, good[i]);
-		ck_assert_int_eq(delete("a"), 0);
+		ck_assert_int_eq(delete ("a"), 0);
 		ck_assert_int_eq(tol_segment_create(&s, "s", 1, &segment_opts),
 				 0);
 		tol_segment_close(s);
@@ -130,7 +137,7 @@ START_TEST(create_modes)
 	umask(0);
 	ck_assert_int_eq(create("a", 1), 1);
 	ck_assert_uint_eq(look("a").mode, 0600);
-	ck_assert_int_eq(delete("a"), 0);
+	ck_assert_int_eq(delete ("a"), 0);
 }
 END_TEST
 
@@ -148,7 +155,7 @@ START_TEST(create_if_missing)
 	ck_assert_uint_eq(look("a").mode, 0640);
 	ck_assert_uint_eq(look("a").queued_msgs, 1);
 	tol_close(link);
-	ck_assert_int_eq(delete("a"), 0);
+	ck_assert_int_eq(delete ("a"), 0);
 }
 END_TEST
 
@@ -175,9 +182,8 @@ START_TEST(create_where_something_is)
 			      "%s", names[i]);
 		ck_assert_int_eq(tol_open(&link, names[i], NULL), error);
 		ck_assert_int_eq(
-			tol_mailbox_stat(names[i], NULL, &st, NULL, NULL),
-			error);
-		ck_assert_int_eq(delete(names[i]), error);
+			tol_mailbox_stat(names[i], NULL, &st, NULL, NULL), error);
+		ck_assert_int_eq(delete (names[i]), error);
 		ck_assert_int_eq(exists(names[i]), i < 3);
 	}
 	ck_assert_int_eq(tol_segment_remove("segment", NULL), 0);
@@ -199,17 +205,16 @@ START_TEST(symbolic_links_are_not_followed)
 	ck_assert_int_eq(symlink(target, surroundings_path("to-a")), 0);
 	ck_assert_int_eq(symlink("s", surroundings_path("to-s")), 0);
 	ck_assert_int_eq(tol_open(&link, "to-a", NULL), -ELOOP);
-	ck_assert_int_eq(tol_mailbox_stat("to-a", NULL, &st, NULL, NULL),
-			 -ELOOP);
+	ck_assert_int_eq(tol_mailbox_stat("to-a", NULL, &st, NULL, NULL), -ELOOP);
 	ck_assert_int_eq(tol_segment_open(&segment, "to-s", NULL), -ELOOP);
 	ck_assert(!link && !segment);
 	ck_assert_int_eq(create("to-a", 1), -EEXIST);
-	ck_assert_int_lt(delete("to-a"), 0);
+	ck_assert_int_lt(delete ("to-a"), 0);
 	ck_assert_int_lt(tol_segment_remove("to-s", NULL), 0);
 	ck_assert(exists("a") && exists("s"));
 	unlink(surroundings_path("to-a"));
 	unlink(surroundings_path("to-s"));
-	ck_assert_int_eq(delete("a"), 0);
+	ck_assert_int_eq(delete ("a"), 0);
 	ck_assert_int_eq(tol_segment_remove("s", NULL), 0);
 }
 END_TEST
@@ -248,7 +253,7 @@ START_TEST(one_of_many_creators_makes_it)
 	}
 	ck_assert_int_eq(made, 1);
 	ck_assert_int_eq(there, CREATORS_COUNT - 1);
-	ck_assert_int_eq(delete("a"), 0);
+	ck_assert_int_eq(delete ("a"), 0);
 }
 END_TEST
 
@@ -293,13 +298,13 @@ START_TEST(remove_wakes_and_name_is_free)
 		support_wait_asleep(receivers[i]);
 		support_wait_asleep(senders[i]);
 	}
-	ck_assert_int_eq(delete("full"), 0);
-	ck_assert_int_eq(delete("empty"), 0);
+	ck_assert_int_eq(delete ("full"), 0);
+	ck_assert_int_eq(delete ("empty"), 0);
 	for (int i = 0; i < 3; i++) {
 		ck_assert_int_eq(support_wait(receivers[i]), EIDRM);
 		ck_assert_int_eq(support_wait(senders[i]), EIDRM);
 	}
-	ck_assert_int_eq(delete("full"), -ENOENT);
+	ck_assert_int_eq(delete ("full"), -ENOENT);
 	ck_assert_int_eq(tol_open(&new, "full", NULL), -ENOENT);
 	ck_assert_int_eq(create("full", 2), 1);
 	new = open_link("full");
@@ -313,7 +318,7 @@ START_TEST(remove_wakes_and_name_is_free)
 	ck_assert_int_eq(buf[0], 'z');
 	ck_assert_uint_eq(look("full").capacity_msgs, 2);
 	tol_close(new);
-	ck_assert_int_eq(delete("full"), 0);
+	ck_assert_int_eq(delete ("full"), 0);
 }
 END_TEST
 
@@ -333,8 +338,7 @@ static void see(const struct tol_participant_stat *participant, void *context)
 	seen->count++;
 }
 
-static const struct tol_participant_stat *find(const struct seen *seen,
-					       pid_t pid)
+static const struct tol_participant_stat *find(const struct seen *seen, pid_t pid)
 {
 	for (int i = 0; i < seen->count && i < 8; i++)
 		if (seen->of[i].pid == pid)
@@ -386,7 +390,7 @@ START_TEST(stat_of_an_unused_mailbox)
 	ck_assert_int_eq(tol_mailbox_stat("b", NULL, &st, NULL, NULL), -ENOENT);
 	for (size_t i = 0; i < sizeof(st); i++)
 		ck_assert_uint_eq(((unsigned char *)&st)[i], 0x5a);
-	ck_assert_int_eq(delete("a"), 0);
+	ck_assert_int_eq(delete ("a"), 0);
 }
 END_TEST
 
@@ -408,8 +412,8 @@ START_TEST(stat_counts_messages)
 	ck_assert_uint_eq(st.queued_bytes, sizeof(large) + 100);
 	ck_assert_uint_ge(st.memory_bytes, memory + sizeof(large));
 	for (int i = 0; i < 3; i++)
-		ck_assert_int_ge(
-			tol_recv(link, large, sizeof(large), TOL_NOWAIT), 0);
+		ck_assert_int_ge(tol_recv(link, large, sizeof(large), TOL_NOWAIT),
+				 0);
 	st = look("a");
 	ck_assert_uint_eq(st.queued_msgs, 0);
 	ck_assert_uint_eq(st.queued_bytes, 0);
@@ -417,7 +421,7 @@ START_TEST(stat_counts_messages)
 	ck_assert_uint_eq(st.received_msgs, 3);
 	ck_assert_uint_lt(st.memory_bytes, memory + sizeof(large));
 	tol_close(link);
-	ck_assert_int_eq(delete("a"), 0);
+	ck_assert_int_eq(delete ("a"), 0);
 }
 END_TEST
 
@@ -469,7 +473,7 @@ START_TEST(stat_tells_who_takes_part)
 	ck_assert_uint_eq(st.dead_count, 1);
 	tol_close(send_only);
 	ck_assert_uint_eq(look("a").senders_count, 0);
-	ck_assert_int_eq(delete("a"), 0);
+	ck_assert_int_eq(delete ("a"), 0);
 }
 END_TEST
 
@@ -492,7 +496,7 @@ START_TEST(stat_tells_that_a_sender_waits)
 	ck_assert_int_eq(support_wait(pid), 0);
 	ck_assert_uint_eq(look("a").waiting_senders_count, 0);
 	tol_close(link);
-	ck_assert_int_eq(delete("a"), 0);
+	ck_assert_int_eq(delete ("a"), 0);
 }
 END_TEST
 

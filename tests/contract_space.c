@@ -20,7 +20,7 @@ static int create(const char *name, uint64_t capacity_msgs)
 	return tol_mailbox_create(name, capacity_msgs, NULL);
 }
 
-static int delete(const char *name)
+static int delete (const char *name)
 {
 	return tol_mailbox_remove(name, NULL);
 }
@@ -80,12 +80,11 @@ END_TEST
 START_TEST(every_error_has_a_sentence)
 {
 	static const int errors[] = {
-		EAGAIN,	   ETIMEDOUT, EMSGSIZE,	  ENOSPC,     EIDRM,
-		EBADMSG,   EPROTO,    ENAMETOOLONG, ENOENT,   EPERM,
-		EACCES,	   ENOMEM,    EEXIST,	  EINVAL,     ENOTSUP,
-		ERANGE,	   EOPNOTSUPP, EMEDIUMTYPE, EUSERS,   ELOOP,
-		EMFILE,	   ENFILE,    ECHILD,	  EFBIG,      EBUSY,
-		ESTALE,
+		EAGAIN, ETIMEDOUT,    EMSGSIZE, ENOSPC, EIDRM,      EBADMSG,
+		EPROTO, ENAMETOOLONG, ENOENT,   EPERM,  EACCES,     ENOMEM,
+		EEXIST, EINVAL,       ENOTSUP,  ERANGE, EOPNOTSUPP, EMEDIUMTYPE,
+		EUSERS, ELOOP,        EMFILE,   ENFILE, ECHILD,     EFBIG,
+		EBUSY,  ESTALE,
 	};
 	size_t count = sizeof(errors) / sizeof(errors[0]);
 	const char *unknown = tol_strerror(-4000);
@@ -101,11 +100,10 @@ START_TEST(every_error_has_a_sentence)
 		ck_assert_msg(strcmp(text, unknown) && strlen(text) > 10,
 			      "errno %d: %s", errors[i], text);
 		for (size_t j = 0; j < i; j++)
-			ck_assert_msg(errors[i] == errors[j] ||
-					      strcmp(text,
-						     tol_strerror(-errors[j])),
-				      "%d and %d: %s", errors[i], errors[j],
-				      text);
+			ck_assert_msg(
+				errors[i] == errors[j] ||
+					strcmp(text, tol_strerror(-errors[j])),
+				"%d and %d: %s", errors[i], errors[j], text);
 	}
 }
 END_TEST
@@ -181,7 +179,7 @@ static int try_name(const char *name)
 
 	if (created != 1) {
 		ck_assert_int_eq(tol_open(&link, name, NULL), created);
-		ck_assert_int_eq(delete(name), created);
+		ck_assert_int_eq(delete (name), created);
 		ck_assert_int_eq(tol_mailbox_stat(name, NULL, &st, NULL, NULL),
 				 created);
 		ck_assert_int_eq(tol_segment_create(&segment, name, 1, NULL),
@@ -195,7 +193,7 @@ static int try_name(const char *name)
 	ck_assert(exists(name));
 	tol_close(open_link(name));
 	look(name);
-	ck_assert_int_eq(delete(name), 0);
+	ck_assert_int_eq(delete (name), 0);
 	ck_assert_int_eq(tol_segment_create(&segment, name, 1, NULL), 0);
 	tol_segment_close(segment);
 	ck_assert_int_eq(tol_segment_open(&segment, name, NULL), 0);
@@ -233,7 +231,7 @@ START_TEST(names_allowed)
 	ck_assert_int_eq(try_name("../x"), -EINVAL);
 	ck_assert_int_eq(try_name("a/b"), -EINVAL);
 	ck_assert_int_eq(create(NULL, 1), -EINVAL);
-	ck_assert_int_eq(delete(NULL), -EINVAL);
+	ck_assert_int_eq(delete (NULL), -EINVAL);
 	ck_assert_int_eq(tol_segment_remove(NULL, NULL), -EINVAL);
 }
 END_TEST
@@ -270,7 +268,7 @@ START_TEST(list_is_sorted_and_tells_kinds)
 	ck_assert_str_eq(all.text, "0:0 B:1 _:1 a:2 a.b:2 b:1 zz:0 ");
 	ck_assert_int_eq(tol_space_list(support_space, note, &some), 77);
 	ck_assert_str_eq(some.text, "0:0 B:1 ");
-	ck_assert_int_eq(delete("b") | delete("_") | delete("B"), 0);
+	ck_assert_int_eq(delete ("b") | delete ("_") | delete ("B"), 0);
 	ck_assert_int_eq(tol_segment_remove("a", NULL), 0);
 	ck_assert_int_eq(tol_segment_remove("a.b", NULL), 0);
 	ck_assert_int_eq(unlink(surroundings_path("0")), 0);
@@ -428,7 +426,7 @@ START_TEST(clean_takes_only_what_nobody_can_reach)
 	ck_assert_int_eq(tol_recv(link, large, sizeof(large), TOL_NOWAIT),
 			 sizeof(large));
 	tol_close(link);
-	ck_assert_int_eq(delete("a"), 0);
+	ck_assert_int_eq(delete ("a"), 0);
 	ck_assert_int_eq(tol_segment_remove("s", NULL), 0);
 }
 END_TEST
@@ -458,7 +456,7 @@ int main(int argc, char **argv)
 
 	/* Before there is a directory for the tests. */
 	if (argc > 1 && !strcmp(argv[1], "--say-space"))
-		_exit(say_space());	/* no look for leaks of the tests */
+		_exit(say_space()); /* no look for leaks of the tests */
 	tc = support_tcase("contract_space");
 	tcase_add_test(tc, version_is_that_of_the_header);
 	tcase_add_test(tc, every_error_has_a_sentence);
