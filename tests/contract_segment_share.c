@@ -13,8 +13,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "support.h"
@@ -624,6 +627,115 @@ START_TEST(sealers_and_writers_at_once)
 }
 END_TEST
 
+/* ---- remove --------------------------------------------------------------- */
+
+static int remove_traced(void *unused)
+{
+	(void)unused;
+	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL))
+		return 99;
+	raise(SIGSTOP);
+	return -tol_segment_remove("x", NULL);
+}
+
+/* Whether this process may do so; tried. */
+static bool can_trace(void)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0)
+		_exit(ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0);
+	return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+/* Return: true before that call; false: it has ended, with that status */
+static bool run_to_call(pid_t pid, const long *calls, int *ret_status)
+{
+	for (;;) {
+		struct __ptrace_syscall_info info;
+
+		ck_assert_int_eq(ptrace(PTRACE_SYSCALL, pid, NULL, NULL), 0);
+		ck_assert_int_eq(waitpid(pid, ret_status, 0), pid);
+		if (!WIFSTOPPED(*ret_status))
+			return false;
+		ck_assert_int_gt(
+			ptrace(PTRACE_GET_SYSCALL_INFO, pid, sizeof(info), &info),
+			0);
+		if (info.op == PTRACE_SYSCALL_INFO_ENTRY &&
+		    ((long)info.entry.nr == calls[0] ||
+		     (long)info.entry.nr == calls[1]))
+			return true;
+	}
+}
+
+static pid_t start_remover(void)
+{
+	pid_t pid = support_fork(remove_traced, NULL);
+	int status;
+
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert(WIFSTOPPED(status));
+	ck_assert_int_eq(ptrace(PTRACE_SETOPTIONS, pid, NULL,
+				PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL),
+			 0);
+	return pid;
+}
+
+/*
+ * It has looked, and is about to take the name away: just then the name goes
+ * to a mailbox, which must stay; or to another segment, which may go.
+ */
+START_TEST(name_changes_hands_under_a_remover)
+{
+	const long calls[] = { SYS_renameat2, SYS_unlinkat };
+	pid_t pid;
+	int status;
+
+	tol_segment_close(make("x", 1));
+	pid = start_remover();
+	ck_assert(run_to_call(pid, calls, &status));
+	ck_assert_int_eq(tol_segment_remove("x", NULL), 0);
+	if (_i == 0)
+		ck_assert_int_eq(tol_mailbox_create("x", 1, NULL), 1);
+	else if (_i == 1)
+		tol_segment_close(make("x", 1));
+	while (run_to_call(pid, calls, &status))
+		;
+	ck_assert(WIFEXITED(status));
+	if (_i == 0) {
+		ck_assert_int_eq(WEXITSTATUS(status), EMEDIUMTYPE);
+		ck_assert_int_eq(tol_mailbox_remove("x", NULL), 0);
+	} else {
+		ck_assert_int_eq(WEXITSTATUS(status), _i == 1 ? 0 : ENOENT);
+		ck_assert_int_eq(tol_segment_remove("x", NULL), -ENOENT);
+	}
+	ck_assert_int_eq(tol_space_clean(NULL, 0, NULL, NULL), 0);
+}
+END_TEST
+
+/* Before each call that takes something away: removed, or not; then clean. */
+START_TEST(remover_is_killed)
+{
+	const long calls[] = { SYS_renameat2, SYS_unlinkat };
+	int status, err, stops = 0;
+	pid_t pid;
+
+	tol_segment_close(make("x", 1));
+	pid = start_remover();
+	while (stops <= _i && run_to_call(pid, calls, &status))
+		stops++;
+	if (stops > _i) {
+		kill(pid, SIGKILL);
+		ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	}
+	err = tol_segment_remove("x", NULL);
+	ck_assert_int_eq(err, _i == 0 ? 0 : -ENOENT);
+	ck_assert_int_ge(tol_space_clean(NULL, 0, NULL, NULL), 0);
+	ck_assert_int_eq(tol_space_clean(NULL, 0, NULL, NULL), 0);
+}
+END_TEST
+
 /* ---- what runs out --------------------------------------------------------- */
 
 START_TEST(descriptors_run_out)
@@ -684,6 +796,14 @@ int main(void)
 	tcase_add_loop_test(tc, seal_rules, 0, 4);
 	tcase_add_test(tc, sealed_by_the_kernel);
 	tcase_add_loop_test(tc, sealers_and_writers_at_once, 0, 60);
+	if (can_trace()) {
+		tcase_add_loop_test(tc, name_changes_hands_under_a_remover, 0, 3);
+		tcase_add_loop_test(tc, remover_is_killed, 0, 3);
+	} else {
+		support_skip("name_changes_hands_under_a_remover",
+			     "needs ptrace");
+		support_skip("remover_is_killed", "needs ptrace");
+	}
 	tcase_add_loop_test(tc, descriptors_run_out, 0, 5);
 	suite_add_tcase(suite, tc);
 	return support_run(suite);

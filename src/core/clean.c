@@ -2,7 +2,7 @@
 /*
  * tol_space_clean(): what dead processes left in a space.
  *
- * Nothing that has a name is removed. Hidden files are: .rm.* are mailboxes whose
+ * Nothing that has a name is removed. Hidden files are: .rm.* are objects whose
  * remover was killed, and already out of reach; .body.* are bodies that no
  * message refers to and whose number has no owner who could still send them.
  */
@@ -115,7 +115,7 @@ static int clean_hidden(const char *name, void *context)
 	    sys_stat_at(clean->space.fd, name, &st) < 0)
 		return 0;
 	if (strncmp(name, ".rm.", 4) == 0) {
-		tell(clean, name, "removal of a mailbox finished",
+		tell(clean, name, "removal finished",
 		     st.memory_bytes);
 		if (!clean->dry_run)
 			mailbox_finish_removed(&clean->space, name);

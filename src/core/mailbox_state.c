@@ -9,7 +9,6 @@
  * dead remover began.
  */
 #include <errno.h>
-#include <stdio.h>
 
 #include "base/presence.h"
 #include "core/bell.h"
@@ -21,28 +20,20 @@
 
 _Static_assert(ECHILD == 10, "link_check() has it as a number");
 
-#define REMOVED_NAME_BYTES 48
-
-static void make_removed_name(char name[REMOVED_NAME_BYTES], uint64_t inode)
-{
-	snprintf(name, REMOVED_NAME_BYTES, ".rm.%llu",
-		 (unsigned long long)inode);
-}
-
 /* The word says REMOVED, everybody is told, and the file loses its last name. */
 static void finish_removal(struct mailbox_layout *head,
 			   const struct futex_ops *futex, int dir_fd,
 			   uint64_t inode)
 {
 	uint64_t seen = load_acquire_64(&head->control);
-	char name[REMOVED_NAME_BYTES];
+	char name[SPACE_REMOVED_NAME_BYTES];
 	struct sys_stat st;
 
 	while (seen != CONTROL_REMOVED &&
 	       !cas_64(&head->control, &seen, CONTROL_REMOVED))
 		;
 	bell_ring_all(head, futex);
-	make_removed_name(name, inode);
+	space_make_removed_name(name, inode);
 	if (sys_stat_at(dir_fd, name, &st) == 0 && st.inode == inode)
 		sys_unlink(dir_fd, name);
 }
@@ -147,11 +138,11 @@ static void remove_body_files(int dir_fd, uint64_t id)
 static int take_name_away(const struct space *space, const char *name,
 			  uint64_t *inode)
 {
-	char removed_name[REMOVED_NAME_BYTES];
+	char removed_name[SPACE_REMOVED_NAME_BYTES];
 	struct sys_stat st;
 	int err;
 
-	make_removed_name(removed_name, *inode);
+	space_make_removed_name(removed_name, *inode);
 	err = sys_rename_new(space->fd, name, removed_name);
 	/* Not possible here, or a remnant is in the way. */
 	if (err == -EINVAL || err == -ENOSYS || err == -EEXIST)
@@ -218,7 +209,7 @@ static void announce_removal(int fd, struct mailbox_layout *head)
 static int remove_announced(const struct space *space, const char *name,
 			    struct mailbox_layout *head, uint64_t own_inode)
 {
-	char removed_name[REMOVED_NAME_BYTES];
+	char removed_name[SPACE_REMOVED_NAME_BYTES];
 	uint64_t inode = own_inode;
 	int err = take_name_away(space, name, &inode);
 
@@ -230,7 +221,7 @@ static int remove_announced(const struct space *space, const char *name,
 	}
 	if (err < 0)
 		return err;
-	make_removed_name(removed_name, own_inode);
+	space_make_removed_name(removed_name, own_inode);
 	return mailbox_finish_removed(space, removed_name);
 }
 

@@ -320,10 +320,11 @@ int tol_segment_open(struct tol_segment **ret_segment, const char *name,
 }
 
 /* Of whatever layout version: an old one must be able to go. */
-static int check_removable(const struct space *space, const char *name)
+static int check_removable(const struct space *space, const char *name,
+			   struct sys_stat *ret_stat)
 {
 	struct object_layout head;
-	int fd = space_open_object(space, name, false, NULL);
+	int fd = space_open_object(space, name, false, ret_stat);
 	ssize_t n;
 
 	if (fd < 0)
@@ -338,9 +339,37 @@ static int check_removable(const struct space *space, const char *name)
 	return 0;
 }
 
+/*
+ * Since the look others may have removed it and given the name to a mailbox,
+ * which nobody must lose. So the name is taken away, and what it led to is looked
+ * at again: a mailbox gets it back. Killed in between, the segment is removed,
+ * and tol_space_clean() frees its memory.
+ */
+static int take_away(const struct space *space, const char *name,
+		     uint64_t inode)
+{
+	char hidden[SPACE_REMOVED_NAME_BYTES];
+	struct sys_stat st;
+	int err;
+
+	space_make_removed_name(hidden, inode);
+	err = sys_rename_new(space->fd, name, hidden);
+	/* Not possible here, or a remnant is in the way. */
+	if (err == -EINVAL || err == -ENOSYS || err == -EEXIST)
+		return sys_unlink(space->fd, name);
+	if (err < 0)
+		return err;
+	if (check_removable(space, hidden, &st) == -EMEDIUMTYPE &&
+	    sys_rename_new(space->fd, hidden, name) == 0)
+		return -EMEDIUMTYPE;
+	err = sys_unlink(space->fd, hidden);
+	return err == -ENOENT ? 0 : err;
+}
+
 int tol_segment_remove(const char *name, const struct tol_segment_opts *opts)
 {
 	struct space space;
+	struct sys_stat st;
 	int err = space_check_name(name);
 
 	if (err < 0)
@@ -348,9 +377,9 @@ int tol_segment_remove(const char *name, const struct tol_segment_opts *opts)
 	err = space_open(&space, opts ? opts->space : NULL, false);
 	if (err < 0)
 		return err;
-	err = check_removable(&space, name);
+	err = check_removable(&space, name, &st);
 	if (err == 0)
-		err = sys_unlink(space.fd, name);
+		err = take_away(&space, name, st.inode);
 	space_close(&space);
 	/* A file of somebody else's in a sticky directory. */
 	return err == -EPERM ? -EACCES : err;

@@ -83,6 +83,13 @@ static void strip_end(char *path)
 		path[--length] = '\0';
 }
 
+void space_make_removed_name(char name[SPACE_REMOVED_NAME_BYTES],
+			     uint64_t inode)
+{
+	snprintf(name, SPACE_REMOVED_NAME_BYTES, ".rm.%llu",
+		 (unsigned long long)inode);
+}
+
 int space_open(struct space *space, const char *option, bool create)
 {
 	ssize_t n = tol_space_path(option, space->path, sizeof(space->path));

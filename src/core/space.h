@@ -20,6 +20,8 @@
 #define SPACE_PATH_MAX_BYTES 3800
 #define SPACE_HIDDEN_PREFIX '.'
 
+#define SPACE_REMOVED_NAME_BYTES 48
+
 struct space {
 	int fd;
 	struct sys_stat stat;
@@ -41,6 +43,10 @@ int space_open(struct space *space, const char *option, bool create);
 bool space_is_default(const struct space *space);
 
 void space_close(struct space *space);
+
+/* Where an object lies while it is being removed: .rm.INODE. */
+void space_make_removed_name(char name[SPACE_REMOVED_NAME_BYTES],
+			     uint64_t inode);
 
 /**
  * space_open_object - open an object's file and check what can be checked
