@@ -290,6 +290,23 @@ test_damaged() {
 	t rm q
 }
 
+# Truncated under one that waits.
+test_truncated_in_use() {
+	local pid n=0
+	t create q
+	"$tool" recv q > "$work/out" 2> "$work/err" &
+	pid=$!
+	until t stat q --json | grep -q '"waiting_receivers_count":1'; do
+		n=$((n + 1))
+		[ $n -lt 20000 ] || break
+	done
+	truncate -s 0 "$TOLSEY_SPACE/q"
+	wait $pid
+	is 'truncated in use: status' $? 1
+	check_error 'truncated in use' 'truncated'
+	rm "$TOLSEY_SPACE/q"
+}
+
 test_standard_files() {
 	t create q
 	seq 1 1000 | t send q --lines --nowait > /dev/null 2>&1
@@ -358,7 +375,7 @@ if [ "${1-}" = --only ]; then
 	exit
 fi
 for test in names numbers spaces second_user full_tmpfs other_file_systems \
-	damaged standard_files two_creators; do
+	damaged truncated_in_use standard_files two_creators; do
 	"test_$test"
 done
 is 'nothing is left at the end' "$(ls -A "$TOLSEY_SPACE")" ''

@@ -207,6 +207,19 @@ static int run(struct tool *tool, int argc, char **argv)
 	return command->run(tool, argc, argv);
 }
 
+/* What somebody who may write the file can always do to its users. */
+static void say_truncated(int number)
+{
+	static const char text[] = "tolsey: the memory of an object is gone: "
+		"its file was truncated, or the space is full; see "
+		"'tolsey ls'\n";
+
+	(void)number;
+	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
+		_exit(STATUS_FAILED);
+	_exit(STATUS_FAILED);
+}
+
 int main(int argc, char **argv)
 {
 	struct tool tool = { 0 };
@@ -218,6 +231,7 @@ int main(int argc, char **argv)
 	setvbuf(stderr, NULL, _IOLBF, BUFSIZ);
 	/* A reader that went away is an error to report, not a death. */
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGBUS, say_truncated);
 	/* Options may follow names, whatever the environment says. */
 	unsetenv("POSIXLY_CORRECT");
 	status = run(&tool, argc, argv);
