@@ -430,7 +430,7 @@ static int open_grower(const struct tol_segment *segment,
 	int err;
 
 	segment_guard_enter_again();
-	passing->fd = sys_reopen(segment->fd, true);
+	passing->fd = segment_reopen(segment, true);
 	if (passing->fd < 0) {
 		segment_guard_leave();
 		return passing->fd;

@@ -98,6 +98,14 @@ int segment_check_fd(const struct tol_segment *segment,
 /* Return: 1 or 0; -EBADMSG */
 int segment_is_sealed(const struct tol_segment *segment);
 
+/**
+ * segment_reopen - a description of its own of the segment's file
+ *
+ * Return: descriptor; -EPERM sealed meanwhile, so that it cannot be written any
+ *	more; -EACCES, -EMFILE...
+ */
+int segment_reopen(const struct tol_segment *segment, bool is_writable);
+
 /* Writes into the head unless RLIMIT_FSIZE would make that a signal. */
 int segment_write_head(int fd, const void *bytes, size_t size_bytes,
 		       uint64_t offset);

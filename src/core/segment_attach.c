@@ -141,7 +141,7 @@ static int take_presence(int fd, bool is_writable)
 /* Return: a description of the file's that bears a presence; -errno */
 static int open_present(const struct tol_segment *segment, bool is_writable)
 {
-	int fd = sys_reopen(segment->fd, is_writable);
+	int fd = segment_reopen(segment, is_writable);
 	int err;
 
 	if (fd < 0)

@@ -82,6 +82,16 @@ int segment_may_write(const struct tol_segment *segment, int fd)
 	return word == SEGMENT_SEALED ? -EPERM : 0;
 }
 
+/* A sealer takes the write bits after S3: who has none then may ask why. */
+int segment_reopen(const struct tol_segment *segment, bool is_writable)
+{
+	int fd = sys_reopen(segment->fd, is_writable);
+
+	if (fd == -EACCES && is_writable && segment_is_sealed(segment) > 0)
+		return -EPERM;
+	return fd;
+}
+
 /* Return: 0; -EBUSY attached for writing, or being made larger */
 static int check_no_writer(int fd)
 {
@@ -202,10 +212,11 @@ int tol_segment_seal(struct tol_segment *segment)
 		return seal_private(segment->fd);
 	/* The lock goes with its description, which no child may inherit. */
 	segment_guard_enter_again();
-	fd = sys_reopen(segment->fd, true);
+	fd = segment_reopen(segment, true);
 	err = fd < 0 ? fd : seal_named(fd);
 	if (fd >= 0)
 		sys_close(fd);
 	segment_guard_leave();
-	return err;
+	/* Another sealer was faster. */
+	return fd == -EPERM ? 0 : err;
 }
