@@ -182,7 +182,8 @@ START_TEST(create_where_something_is)
 			      "%s", names[i]);
 		ck_assert_int_eq(tol_open(&link, names[i], NULL), error);
 		ck_assert_int_eq(
-			tol_mailbox_stat(names[i], NULL, &st, NULL, NULL), error);
+			tol_mailbox_stat(names[i], NULL, &st, NULL, NULL),
+			error);
 		ck_assert_int_eq(delete (names[i]), error);
 		ck_assert_int_eq(exists(names[i]), i < 3);
 	}
@@ -205,7 +206,8 @@ START_TEST(symbolic_links_are_not_followed)
 	ck_assert_int_eq(symlink(target, surroundings_path("to-a")), 0);
 	ck_assert_int_eq(symlink("s", surroundings_path("to-s")), 0);
 	ck_assert_int_eq(tol_open(&link, "to-a", NULL), -ELOOP);
-	ck_assert_int_eq(tol_mailbox_stat("to-a", NULL, &st, NULL, NULL), -ELOOP);
+	ck_assert_int_eq(tol_mailbox_stat("to-a", NULL, &st, NULL, NULL),
+			 -ELOOP);
 	ck_assert_int_eq(tol_segment_open(&segment, "to-s", NULL), -ELOOP);
 	ck_assert(!link && !segment);
 	ck_assert_int_eq(create("to-a", 1), -EEXIST);
@@ -262,10 +264,11 @@ START_TEST(file_system_that_cannot)
 	struct tol_mailbox_opts opts = { .space = "/proc" };
 	struct tol_segment_opts segment_opts = { .space = "/proc" };
 	struct tol_segment *s = NULL;
+	/* Who may not write there does not come so far. */
+	int error = access("/proc", W_OK) == 0 ? -EOPNOTSUPP : -EACCES;
 
-	ck_assert_int_eq(tol_mailbox_create("a", 1, &opts), -EOPNOTSUPP);
-	ck_assert_int_eq(tol_segment_create(&s, "a", 1, &segment_opts),
-			 -EOPNOTSUPP);
+	ck_assert_int_eq(tol_mailbox_create("a", 1, &opts), error);
+	ck_assert_int_eq(tol_segment_create(&s, "a", 1, &segment_opts), error);
 }
 END_TEST
 
@@ -338,7 +341,8 @@ static void see(const struct tol_participant_stat *participant, void *context)
 	seen->count++;
 }
 
-static const struct tol_participant_stat *find(const struct seen *seen, pid_t pid)
+static const struct tol_participant_stat *find(const struct seen *seen,
+					       pid_t pid)
 {
 	for (int i = 0; i < seen->count && i < 8; i++)
 		if (seen->of[i].pid == pid)
@@ -412,8 +416,8 @@ START_TEST(stat_counts_messages)
 	ck_assert_uint_eq(st.queued_bytes, sizeof(large) + 100);
 	ck_assert_uint_ge(st.memory_bytes, memory + sizeof(large));
 	for (int i = 0; i < 3; i++)
-		ck_assert_int_ge(tol_recv(link, large, sizeof(large), TOL_NOWAIT),
-				 0);
+		ck_assert_int_ge(
+			tol_recv(link, large, sizeof(large), TOL_NOWAIT), 0);
 	st = look("a");
 	ck_assert_uint_eq(st.queued_msgs, 0);
 	ck_assert_uint_eq(st.queued_bytes, 0);
