@@ -8,20 +8,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "layout/segment.h"
+#include "surroundings.h"
 #include "tolsey.h"
 
 static struct tol_segment *make(const char *name, uint64_t size_bytes,
@@ -235,22 +233,6 @@ START_TEST(file_size_limit)
 }
 END_TEST
 
-/* A tmpfs of 1 MiB in a mount namespace of this process's own. */
-static bool mount_small(void)
-{
-	return unshare(CLONE_NEWNS) == 0 &&
-	       mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-	       mount("none", support_space, "tmpfs", 0, "size=1m,mode=0700") == 0;
-}
-
-static uint64_t free_bytes(void)
-{
-	struct statvfs st;
-
-	ck_assert_int_eq(statvfs(support_space, &st), 0);
-	return (uint64_t)st.f_bfree * st.f_bsize;
-}
-
 START_TEST(full_tmpfs)
 {
 	struct tol_attach_opts prefault = { .flags = TOL_ATTACH_PREFAULT };
@@ -259,13 +241,10 @@ START_TEST(full_tmpfs)
 	char *p;
 	void *q;
 
-	if (!mount_small()) {
-		printf("skipped: full_tmpfs needs root\n");
-		return;
-	}
-	before = free_bytes();
+	surroundings_mount(1 << 20);
+	before = surroundings_free_bytes();
 	ck_assert_int_eq(tol_segment_create(&s, "a", 2 << 20, NULL), -ENOSPC);
-	ck_assert_uint_eq(free_bytes(), before);
+	ck_assert_uint_eq(surroundings_free_bytes(), before);
 	s = make("a", 512 << 10, 0);
 	p = attach(s, 0);
 	ck_assert_int_eq(tol_segment_grow(s, 2 << 20), -ENOSPC);
@@ -276,11 +255,11 @@ START_TEST(full_tmpfs)
 	tol_segment_close(lazy);
 	ck_assert_int_eq(tol_segment_remove("b", NULL), 0);
 	ck_assert_int_eq(tol_segment_remove("a", NULL), 0);
-	ck_assert_uint_lt(free_bytes(), before);
+	ck_assert_uint_lt(surroundings_free_bytes(), before);
 	p[0] = 2;
 	tol_segment_close(s);
-	ck_assert_uint_eq(free_bytes(), before);
-	ck_assert_int_eq(umount(support_space), 0);
+	ck_assert_uint_eq(surroundings_free_bytes(), before);
+	surroundings_unmount();
 }
 END_TEST
 
@@ -630,10 +609,6 @@ START_TEST(second_user)
 	struct tol_segment_opts opts = { .mode = 0644 };
 	void *p;
 
-	if (geteuid() != 0) {
-		printf("skipped: second_user needs root\n");
-		return;
-	}
 	ck_assert_int_eq(chmod(support_space, 0755), 0);
 	ck_assert_int_eq(tol_segment_create(&t, "read", 10, &opts), 0);
 	s = make("none", 10, 0);
@@ -686,7 +661,10 @@ int main(void)
 	tcase_add_test(tc, mode_is_exact);
 	tcase_add_test(tc, more_than_there_is);
 	tcase_add_test(tc, file_size_limit);
-	tcase_add_test(tc, full_tmpfs);
+	if (surroundings_can_mount())
+		tcase_add_test(tc, full_tmpfs);
+	else
+		support_skip("full_tmpfs", "needs the right to mount");
 	tcase_add_test(tc, attach_at_an_address);
 	tcase_add_test(tc, read_only_is_read_only);
 	tcase_add_test(tc, grow_while_attached);
@@ -700,7 +678,10 @@ int main(void)
 #endif
 	tcase_add_test(tc, damaged_files);
 	tcase_add_test(tc, truncated_under_us);
-	tcase_add_test(tc, second_user);
+	if (surroundings_can_setuid())
+		tcase_add_test(tc, second_user);
+	else
+		support_skip("second_user", "needs root");
 	tcase_add_test(tc, changed_by_hand);
 	suite_add_tcase(suite, tc);
 	return support_run(suite);
