@@ -84,9 +84,8 @@ static uint32_t send_until_full(struct tol_link *link, size_t size_bytes)
 
 START_TEST(full_tmpfs)
 {
-	static const size_t sizes[] = {
-		4, 100, 4000, 70000, MIB, MIB + 1, 3 * MIB
-	};
+	static const size_t sizes[] = { 4,   100,     4000,   70000,
+					MIB, MIB + 1, 3 * MIB };
 	size_t size = sizes[_i];
 	struct tol_link *link;
 	uint32_t count, again;
@@ -132,6 +131,7 @@ static void fill_space(void)
 /* Somebody else has taken the very last page. */
 START_TEST(tmpfs_filled_by_others)
 {
+	struct tol_mailbox_opts there = { .if_missing = 1 };
 	struct tol_segment *segment = NULL;
 	struct tol_link *link, *second = NULL;
 	uint32_t count = 0;
@@ -139,9 +139,12 @@ START_TEST(tmpfs_filled_by_others)
 
 	surroundings_mount(4 << 20);
 	link = make("a", 100000);
-	ck_assert_int_eq(tol_send(link, numbered(0, 4000), 4000, TOL_NOWAIT), 0);
+	ck_assert_int_eq(tol_send(link, numbered(0, 4000), 4000, TOL_NOWAIT),
+			 0);
 	fill_space();
 	ck_assert_int_eq(tol_mailbox_create("b", 64, NULL), -ENOSPC);
+	ck_assert_int_eq(tol_mailbox_create("b", 64, &there), -ENOSPC);
+	ck_assert_int_eq(tol_mailbox_create("a", 64, &there), 0);
 	ck_assert_int_eq(tol_segment_create(&segment, "s", 1, NULL), -ENOSPC);
 	ck_assert_int_eq(tol_mailbox_remove("b", NULL), -ENOENT);
 	/* What has memory already may be used up; then it is an error. */
@@ -396,6 +399,8 @@ static int attempt_as_other(void *context)
 		return 4;
 	if (tol_mailbox_create("new", 1, &opts) != -EACCES)
 		return 5;
+	if (tol_mailbox_create("a", 1, &opts) != attempt->stat_error)
+		return 6;
 	return 0;
 }
 

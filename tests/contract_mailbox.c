@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -23,7 +24,7 @@ static int create(const char *name, uint64_t capacity_msgs)
 	return tol_mailbox_create(name, capacity_msgs, NULL);
 }
 
-static int delete (const char *name)
+static int unmake(const char *name)
 {
 	return tol_mailbox_remove(name, NULL);
 }
@@ -98,7 +99,7 @@ START_TEST(create_capacities)
 		ck_assert_int_eq(create("a", good[i]), 1);
 		ck_assert_uint_eq(look("a").capacity_msgs, good[i]);
 		ck_assert_int_eq(create("a", good[i]), -EEXIST);
-		ck_assert_int_eq(delete ("a"), 0);
+		ck_assert_int_eq(unmake("a"), 0);
 	}
 }
 END_TEST
@@ -120,7 +121,7 @@ START_TEST(create_modes)
 		ck_assert_int_eq(stat(surroundings_path("a"), &st), 0);
 		ck_assert_uint_eq(st.st_mode & 07777, good[i]);
 		ck_assert_uint_eq(look("a").mode, good[i]);
-		ck_assert_int_eq(delete ("a"), 0);
+		ck_assert_int_eq(unmake("a"), 0);
 		ck_assert_int_eq(tol_segment_create(&s, "s", 1, &segment_opts),
 				 0);
 		tol_segment_close(s);
@@ -137,7 +138,7 @@ START_TEST(create_modes)
 	umask(0);
 	ck_assert_int_eq(create("a", 1), 1);
 	ck_assert_uint_eq(look("a").mode, 0600);
-	ck_assert_int_eq(delete ("a"), 0);
+	ck_assert_int_eq(unmake("a"), 0);
 }
 END_TEST
 
@@ -155,7 +156,7 @@ START_TEST(create_if_missing)
 	ck_assert_uint_eq(look("a").mode, 0640);
 	ck_assert_uint_eq(look("a").queued_msgs, 1);
 	tol_close(link);
-	ck_assert_int_eq(delete ("a"), 0);
+	ck_assert_int_eq(unmake("a"), 0);
 }
 END_TEST
 
@@ -184,7 +185,7 @@ START_TEST(create_where_something_is)
 		ck_assert_int_eq(
 			tol_mailbox_stat(names[i], NULL, &st, NULL, NULL),
 			error);
-		ck_assert_int_eq(delete (names[i]), error);
+		ck_assert_int_eq(unmake(names[i]), error);
 		ck_assert_int_eq(exists(names[i]), i < 3);
 	}
 	ck_assert_int_eq(tol_segment_remove("segment", NULL), 0);
@@ -211,12 +212,12 @@ START_TEST(symbolic_links_are_not_followed)
 	ck_assert_int_eq(tol_segment_open(&segment, "to-s", NULL), -ELOOP);
 	ck_assert(!link && !segment);
 	ck_assert_int_eq(create("to-a", 1), -EEXIST);
-	ck_assert_int_lt(delete ("to-a"), 0);
+	ck_assert_int_lt(unmake("to-a"), 0);
 	ck_assert_int_lt(tol_segment_remove("to-s", NULL), 0);
 	ck_assert(exists("a") && exists("s"));
 	unlink(surroundings_path("to-a"));
 	unlink(surroundings_path("to-s"));
-	ck_assert_int_eq(delete ("a"), 0);
+	ck_assert_int_eq(unmake("a"), 0);
 	ck_assert_int_eq(tol_segment_remove("s", NULL), 0);
 }
 END_TEST
@@ -255,7 +256,40 @@ START_TEST(one_of_many_creators_makes_it)
 	}
 	ck_assert_int_eq(made, 1);
 	ck_assert_int_eq(there, CREATORS_COUNT - 1);
-	ck_assert_int_eq(delete ("a"), 0);
+	ck_assert_int_eq(unmake("a"), 0);
+}
+END_TEST
+
+static int create_all_the_time(void *context)
+{
+	struct tol_mailbox_opts there = { .if_missing = 1 };
+	volatile int *stop = context;
+
+	while (!*stop) {
+		int err = tol_mailbox_create("a", 1, &there);
+
+		if (err < 0)
+			return -err;
+	}
+	return 0;
+}
+
+/* One that goes while if_missing looks at it is missing. */
+START_TEST(if_missing_while_others_remove)
+{
+	int *stop = mmap(NULL, sizeof(*stop), PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t pid = support_fork(create_all_the_time, stop);
+
+	for (int i = 0; i < 5000; i++) {
+		int err = unmake("a");
+
+		ck_assert(err == 0 || err == -ENOENT);
+	}
+	*stop = 1;
+	ck_assert_int_eq(support_wait(pid), 0);
+	unmake("a");
+	munmap(stop, sizeof(*stop));
 }
 END_TEST
 
@@ -301,13 +335,13 @@ START_TEST(remove_wakes_and_name_is_free)
 		support_wait_asleep(receivers[i]);
 		support_wait_asleep(senders[i]);
 	}
-	ck_assert_int_eq(delete ("full"), 0);
-	ck_assert_int_eq(delete ("empty"), 0);
+	ck_assert_int_eq(unmake("full"), 0);
+	ck_assert_int_eq(unmake("empty"), 0);
 	for (int i = 0; i < 3; i++) {
 		ck_assert_int_eq(support_wait(receivers[i]), EIDRM);
 		ck_assert_int_eq(support_wait(senders[i]), EIDRM);
 	}
-	ck_assert_int_eq(delete ("full"), -ENOENT);
+	ck_assert_int_eq(unmake("full"), -ENOENT);
 	ck_assert_int_eq(tol_open(&new, "full", NULL), -ENOENT);
 	ck_assert_int_eq(create("full", 2), 1);
 	new = open_link("full");
@@ -321,7 +355,7 @@ START_TEST(remove_wakes_and_name_is_free)
 	ck_assert_int_eq(buf[0], 'z');
 	ck_assert_uint_eq(look("full").capacity_msgs, 2);
 	tol_close(new);
-	ck_assert_int_eq(delete ("full"), 0);
+	ck_assert_int_eq(unmake("full"), 0);
 }
 END_TEST
 
@@ -394,7 +428,7 @@ START_TEST(stat_of_an_unused_mailbox)
 	ck_assert_int_eq(tol_mailbox_stat("b", NULL, &st, NULL, NULL), -ENOENT);
 	for (size_t i = 0; i < sizeof(st); i++)
 		ck_assert_uint_eq(((unsigned char *)&st)[i], 0x5a);
-	ck_assert_int_eq(delete ("a"), 0);
+	ck_assert_int_eq(unmake("a"), 0);
 }
 END_TEST
 
@@ -425,7 +459,7 @@ START_TEST(stat_counts_messages)
 	ck_assert_uint_eq(st.received_msgs, 3);
 	ck_assert_uint_lt(st.memory_bytes, memory + sizeof(large));
 	tol_close(link);
-	ck_assert_int_eq(delete ("a"), 0);
+	ck_assert_int_eq(unmake("a"), 0);
 }
 END_TEST
 
@@ -477,7 +511,7 @@ START_TEST(stat_tells_who_takes_part)
 	ck_assert_uint_eq(st.dead_count, 1);
 	tol_close(send_only);
 	ck_assert_uint_eq(look("a").senders_count, 0);
-	ck_assert_int_eq(delete ("a"), 0);
+	ck_assert_int_eq(unmake("a"), 0);
 }
 END_TEST
 
@@ -500,7 +534,7 @@ START_TEST(stat_tells_that_a_sender_waits)
 	ck_assert_int_eq(support_wait(pid), 0);
 	ck_assert_uint_eq(look("a").waiting_senders_count, 0);
 	tol_close(link);
-	ck_assert_int_eq(delete ("a"), 0);
+	ck_assert_int_eq(unmake("a"), 0);
 }
 END_TEST
 
@@ -515,6 +549,7 @@ int main(void)
 	tcase_add_test(tc, create_where_something_is);
 	tcase_add_test(tc, symbolic_links_are_not_followed);
 	tcase_add_loop_test(tc, one_of_many_creators_makes_it, 0, 2);
+	tcase_add_test(tc, if_missing_while_others_remove);
 	tcase_add_test(tc, file_system_that_cannot);
 	tcase_add_test(tc, remove_wakes_and_name_is_free);
 	tcase_add_test(tc, stat_of_an_unused_mailbox);

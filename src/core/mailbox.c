@@ -89,23 +89,47 @@ static int choose_geometry(uint64_t capacity_msgs,
 }
 
 static int make(const struct space *space, const char *name,
-		const struct mailbox_geometry *geometry, mode_t mode)
+		uint64_t capacity_msgs, mode_t mode)
 {
-	int err, fd = sys_open_unnamed(space->fd, mode);
+	struct mailbox_geometry geometry;
+	int fd, err = choose_geometry(capacity_msgs, &geometry);
 
+	if (err < 0)
+		return err;
+	fd = sys_open_unnamed(space->fd, mode);
 	if (fd < 0)
 		return fd;
-	err = fill(fd, geometry);
+	err = fill(fd, &geometry);
 	if (err == 0)
 		err = sys_link_unnamed(fd, space->fd, name);
 	sys_close(fd);
 	return err;
 }
 
+/*
+ * First a look: what is there is fine also where nothing could be made, for lack
+ * of memory or of leave. One that goes between the look and the making, or the
+ * other way round, is looked for again.
+ */
+static int make_if_missing(const struct space *space, const char *name,
+			   uint64_t capacity_msgs, mode_t mode)
+{
+	for (;;) {
+		int err = space_check_kind(space, name, TOL_KIND_MAILBOX, NULL);
+
+		if (err == -ELOOP)
+			return -EMEDIUMTYPE;
+		if (err != -ENOENT)
+			return err;
+		err = make(space, name, capacity_msgs, mode);
+		if (err != -EEXIST)
+			return err < 0 ? err : 1;
+	}
+}
+
 int tol_mailbox_create(const char *name, uint64_t capacity_msgs,
 		       const struct tol_mailbox_opts *opts)
 {
-	struct mailbox_geometry geometry;
 	struct space space;
 	mode_t mode = opts && opts->mode ? opts->mode : 0600;
 	int err;
@@ -117,17 +141,16 @@ int tol_mailbox_create(const char *name, uint64_t capacity_msgs,
 		return -ENOTSUP;
 	if (capacity_msgs > TOL_CAPACITY_MAX_MSGS)
 		return -ERANGE;
-	err = choose_geometry(capacity_msgs, &geometry);
-	if (err == 0)
-		err = space_open(&space, opts ? opts->space : NULL, true);
+	err = space_open(&space, opts ? opts->space : NULL, true);
 	if (err < 0)
 		return err;
-	err = make(&space, name, &geometry, mode);
-	if (err == -EEXIST && opts && opts->if_missing)
-		err = space_kind_of(&space, name) == TOL_KIND_MAILBOX
-			      ? 0 : -EMEDIUMTYPE;
-	else if (err == 0)
-		err = 1;
+	if (opts && opts->if_missing) {
+		err = make_if_missing(&space, name, capacity_msgs, mode);
+	} else {
+		err = make(&space, name, capacity_msgs, mode);
+		if (err == 0)
+			err = 1;
+	}
 	space_close(&space);
 	return err;
 }

@@ -319,26 +319,6 @@ int tol_segment_open(struct tol_segment **ret_segment, const char *name,
 	return segment_end(segment, err, ret_segment);
 }
 
-/* Of whatever layout version: an old one must be able to go. */
-static int check_removable(const struct space *space, const char *name,
-			   struct sys_stat *ret_stat)
-{
-	struct object_layout head;
-	int fd = space_open_object(space, name, false, ret_stat);
-	ssize_t n;
-
-	if (fd < 0)
-		return fd;
-	n = sys_pread(fd, &head, sizeof(head), 0);
-	sys_close(fd);
-	if (n < 0)
-		return (int)n;
-	if ((size_t)n < sizeof(head) || head.magic != OBJECT_MAGIC ||
-	    head.kind != SEGMENT_KIND)
-		return -EMEDIUMTYPE;
-	return 0;
-}
-
 /*
  * Since the look others may have removed it and given the name to a mailbox,
  * which nobody must lose. So the name is taken away, and what it led to is looked
@@ -349,7 +329,6 @@ static int take_away(const struct space *space, const char *name,
 		     uint64_t inode)
 {
 	char hidden[SPACE_REMOVED_NAME_BYTES];
-	struct sys_stat st;
 	int err;
 
 	space_make_removed_name(hidden, inode);
@@ -359,7 +338,7 @@ static int take_away(const struct space *space, const char *name,
 		return sys_unlink(space->fd, name);
 	if (err < 0)
 		return err;
-	if (check_removable(space, hidden, &st) == -EMEDIUMTYPE &&
+	if (space_check_kind(space, hidden, SEGMENT_KIND, NULL) == -EMEDIUMTYPE &&
 	    sys_rename_new(space->fd, hidden, name) == 0)
 		return -EMEDIUMTYPE;
 	err = sys_unlink(space->fd, hidden);
@@ -377,7 +356,8 @@ int tol_segment_remove(const char *name, const struct tol_segment_opts *opts)
 	err = space_open(&space, opts ? opts->space : NULL, false);
 	if (err < 0)
 		return err;
-	err = check_removable(&space, name, &st);
+	/* Of any version: an old one must be able to go. */
+	err = space_check_kind(&space, name, SEGMENT_KIND, &st);
 	if (err == 0)
 		err = take_away(&space, name, st.inode);
 	space_close(&space);

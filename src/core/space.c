@@ -174,17 +174,41 @@ int space_check_object(int fd, uint32_t kind, uint64_t signature)
 	return object_check(&head, kind, signature);
 }
 
-enum tol_kind space_kind_of(const struct space *space, const char *name)
+/* Return: 0 it is one of ours; -EMEDIUMTYPE; as space_open_object() */
+static int read_object(const struct space *space, const char *name,
+		       struct object_layout *ret_head,
+		       struct sys_stat *ret_stat)
 {
-	struct object_layout head = { 0 };
-	int fd = space_open_object(space, name, false, NULL);
+	int fd = space_open_object(space, name, false, ret_stat);
+	ssize_t n;
 
 	if (fd < 0)
-		return TOL_KIND_UNKNOWN;
-	if (sys_pread(fd, &head, sizeof(head), 0) < (ssize_t)sizeof(head))
-		head.magic = 0;
+		return fd;
+	n = sys_pread(fd, ret_head, sizeof(*ret_head), 0);
 	sys_close(fd);
-	if (head.magic != OBJECT_MAGIC)
+	if (n < 0)
+		return (int)n;
+	return (size_t)n == sizeof(*ret_head) && ret_head->magic == OBJECT_MAGIC
+		       ? 0
+		       : -EMEDIUMTYPE;
+}
+
+int space_check_kind(const struct space *space, const char *name, uint32_t kind,
+		     struct sys_stat *ret_stat)
+{
+	struct object_layout head;
+	int err = read_object(space, name, &head, ret_stat);
+
+	if (err < 0)
+		return err;
+	return head.kind == kind ? 0 : -EMEDIUMTYPE;
+}
+
+enum tol_kind space_kind_of(const struct space *space, const char *name)
+{
+	struct object_layout head;
+
+	if (read_object(space, name, &head, NULL) < 0)
 		return TOL_KIND_UNKNOWN;
 	if (head.kind == TOL_KIND_MAILBOX || head.kind == TOL_KIND_SEGMENT)
 		return (enum tol_kind)head.kind;

@@ -63,6 +63,17 @@ int space_open_object(const struct space *space, const char *name,
 /* Reads and checks the head. Return: as object_check(), or -errno */
 int space_check_object(int fd, uint32_t kind, uint64_t signature);
 
+/**
+ * space_check_kind - does the name stand for an object of that kind?
+ * @ret_stat: NULL or of its file
+ *
+ * Of whatever layout version.
+ *
+ * Return: 0; -EMEDIUMTYPE no; as space_open_object()
+ */
+int space_check_kind(const struct space *space, const char *name, uint32_t kind,
+		     struct sys_stat *ret_stat);
+
 /* Which kind a name stands for; never an error. */
 enum tol_kind space_kind_of(const struct space *space, const char *name);
 
