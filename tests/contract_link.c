@@ -77,7 +77,8 @@ END_TEST
 
 START_TEST(directions)
 {
-	static const unsigned int spins[] = { 0, TOL_SPIN_NEVER, TOL_SPIN_ONLY };
+	static const unsigned int spins[] = { 0, TOL_SPIN_NEVER,
+					      TOL_SPIN_ONLY };
 	unsigned int spin = spins[_i];
 	struct tol_link *both = make(1), *send, *recv, *named;
 	char buf[1];
@@ -124,7 +125,7 @@ END_TEST
 
 static int use_parents_link(void *context)
 {
-	struct tol_link *link = context, *own;
+	struct tol_link **links = context, *link = links[0], *own;
 	struct tol_message message;
 	char buf[8];
 
@@ -133,7 +134,10 @@ static int use_parents_link(void *context)
 	    tol_recv(link, buf, 8, TOL_FOREVER) != -ECHILD ||
 	    tol_recv_message(link, buf, 8, TOL_NOWAIT, &message) != -ECHILD)
 		return 1;
+	if (tol_send(links[1], "x", 1, TOL_NOWAIT) != -ECHILD)
+		return 3;
 	tol_close(link);
+	tol_close(links[1]);
 	if (tol_open(&own, "a", NULL) || tol_send(own, "child", 5, TOL_NOWAIT))
 		return 2;
 	tol_close(own);
@@ -143,11 +147,15 @@ static int use_parents_link(void *context)
 START_TEST(childs_links_are_dead)
 {
 	struct tol_link *link = make(4);
+	struct tol_link *links[2] = { link, open_flags("a", TOL_RECV) };
 	char buf[8];
 
 	ck_assert_int_eq(tol_send(link, "parent", 6, TOL_NOWAIT), 0);
-	ck_assert_int_eq(support_wait(support_fork(use_parents_link, link)), 0);
+	ck_assert_int_eq(support_wait(support_fork(use_parents_link, links)),
+			 0);
 	ck_assert_uint_eq(look().senders_count, 1);
+	ck_assert_uint_eq(look().receivers_count, 2);
+	tol_close(links[1]);
 	ck_assert_int_eq(tol_recv(link, buf, 8, TOL_NOWAIT), 6);
 	ck_assert_int_eq(tol_recv(link, buf, 8, TOL_NOWAIT), 5);
 	unmake(link);
@@ -201,11 +209,12 @@ START_TEST(spawned_process_has_nothing)
 	extern char **environ;
 	pid_t pid;
 
-	snprintf(
-		script, sizeof(script),
-		"! grep -q %s /proc/self/maps && ! ls -l /proc/self/fd | grep %s",
-		support_space, support_space);
-	ck_assert_int_eq(posix_spawnp(&pid, "sh", NULL, NULL, argv, environ), 0);
+	snprintf(script, sizeof(script),
+		 "! grep -q %s /proc/self/maps && ! ls -l /proc/self/fd | grep "
+		 "%s",
+		 support_space, support_space);
+	ck_assert_int_eq(posix_spawnp(&pid, "sh", NULL, NULL, argv, environ),
+			 0);
 	ck_assert_int_eq(support_wait(pid), 0);
 	unmake(link);
 }
@@ -253,8 +262,8 @@ END_TEST
 
 START_TEST(arguments)
 {
-	static const int64_t bad_waits[] = { -2, -3, TOL_SECS(-1), INT64_MIN + 1,
-					     INT64_MIN };
+	static const int64_t bad_waits[] = { -2, -3, TOL_SECS(-1),
+					     INT64_MIN + 1, INT64_MIN };
 	struct tol_link *link = make(2);
 	struct tol_message message;
 	char buf[8];
@@ -390,9 +399,9 @@ START_TEST(size_of_body)
 	ck_assert_uint_eq(look().queued_bytes, size + 5);
 	for (size_t small = size > 3 ? size - 3 : 0; small < size; small++) {
 		memset(&message, 0, sizeof(message));
-		ck_assert_int_eq(
-			tol_recv_message(link, buf, small, TOL_NOWAIT, &message),
-			-EMSGSIZE);
+		ck_assert_int_eq(tol_recv_message(link, buf, small, TOL_NOWAIT,
+						  &message),
+				 -EMSGSIZE);
 		ck_assert_uint_eq(message.size_bytes, size);
 		ck_assert_int_eq(tol_recv(link, buf, small, TOL_FOREVER),
 				 -EMSGSIZE);
@@ -439,7 +448,8 @@ START_TEST(message_tells_where_it_is_from)
 	memset(&message, 0x5a, sizeof(message));
 	ck_assert_int_eq(tol_recv_message(link, buf, 8, TOL_NOWAIT, &message),
 			 -EAGAIN);
-	ck_assert_int_eq(tol_recv_message(link, buf, 8, 1, &message), -ETIMEDOUT);
+	ck_assert_int_eq(tol_recv_message(link, buf, 8, 1, &message),
+			 -ETIMEDOUT);
 	for (size_t i = 0; i < sizeof(message); i++)
 		ck_assert_uint_eq(((unsigned char *)&message)[i], 0x5a);
 	unmake(link);
@@ -467,7 +477,8 @@ START_TEST(holds_exactly_its_capacity)
 		ck_assert_int_eq(tol_send(link, "", 0, TOL_NOWAIT), -EAGAIN);
 		ck_assert_uint_eq(look().queued_msgs, capacity);
 		for (uint64_t i = 0; i < capacity; i++)
-			if (tol_recv(link, &got, 8, TOL_NOWAIT) != 8 || got != i)
+			if (tol_recv(link, &got, 8, TOL_NOWAIT) != 8 ||
+			    got != i)
 				ck_abort_msg("%llu", (unsigned long long)i);
 		ck_assert_int_eq(tol_recv(link, &got, 8, TOL_NOWAIT), -EAGAIN);
 	}
@@ -581,7 +592,8 @@ static int send_share(struct tol_link *link, struct tally *tally)
 {
 	unsigned int number;
 
-	while ((number = atomic_fetch_add(&tally->next_number, 1)) < tally->total)
+	while ((number = atomic_fetch_add(&tally->next_number, 1)) <
+	       tally->total)
 		if (tol_send(link, &number, 4, TOL_FOREVER))
 			return 1;
 	return 0;
@@ -715,7 +727,8 @@ static int write_and_send(void *context)
 START_TEST(receiver_sees_what_was_written_before)
 {
 	struct tol_link *link = make(7);
-	unsigned int *shared = mmap(NULL, EACH_COUNT * 4, PROT_READ | PROT_WRITE,
+	unsigned int *shared = mmap(NULL, EACH_COUNT * 4,
+				    PROT_READ | PROT_WRITE,
 				    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pid_t pid = support_fork(write_and_send, shared);
 

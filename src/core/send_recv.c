@@ -73,11 +73,11 @@ int tol_send(struct tol_link *link, const void *body, size_t size_bytes,
 	if (!link || (!body && size_bytes > 0) || timeout_ns < TOL_FOREVER ||
 	    size_bytes > PTRDIFF_MAX)
 		return -EINVAL;
-	if (!(link->flags & TOL_SEND))
-		return -EPERM;
 	err = link_check(link);
 	if (err < 0)
 		return err;
+	if (!(link->flags & TOL_SEND))
+		return -EPERM;
 	bell_begin(&waiter, link, true, timeout_ns);
 	err = send_waiting(link, &waiter, body, size_bytes);
 	bell_end(&waiter);
@@ -151,11 +151,11 @@ ssize_t tol_recv_message(struct tol_link *link, void *buf, size_t size_bytes,
 	if (!link || (!buf && size_bytes > 0) || timeout_ns < TOL_FOREVER ||
 	    !ret_message)
 		return -EINVAL;
-	if (!(link->flags & TOL_RECV))
-		return -EPERM;
 	n = link_check(link);
 	if (n < 0)
 		return n;
+	if (!(link->flags & TOL_RECV))
+		return -EPERM;
 	bell_begin(&waiter, link, false, timeout_ns);
 	n = receive_waiting(link, &waiter, buf, size_bytes, ret_message);
 	bell_end(&waiter);
