@@ -85,7 +85,8 @@ START_TEST(handle_travels_in_a_message)
 	if (name)
 		ck_assert_int_eq(tol_segment_remove(name, NULL), 0);
 	pid = support_fork(import_from_message, NULL);
-	ck_assert_int_eq(tol_send(link, &handle, sizeof(handle), TOL_FOREVER), 0);
+	ck_assert_int_eq(tol_send(link, &handle, sizeof(handle), TOL_FOREVER),
+			 0);
 	ck_assert_int_eq(support_wait(pid), 0);
 	ck_assert_uint_eq(p[1], 'i');
 	ck_assert_uint_eq(look(s).size_bytes, 2 * PAGE);
@@ -107,7 +108,8 @@ START_TEST(handle_that_is_forged)
 		forged = handle;
 		forged.bytes[bit / 8] ^= (unsigned char)(1 << bit % 8);
 		err = tol_segment_import(&t, &forged);
-		ck_assert_msg(err == -EBADMSG || err == -ESTALE || err == -EACCES,
+		ck_assert_msg(err == -EBADMSG || err == -ESTALE ||
+				      err == -EACCES,
 			      "bit %zu: %d", bit, err);
 	}
 	for (size_t kept = 0; kept < 48; kept++) {

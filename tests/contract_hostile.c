@@ -123,8 +123,8 @@ static uint64_t *map_file(size_t *ret_size_bytes)
 
 	ck_assert_int_eq(fstat(fd, &st), 0);
 	*ret_size_bytes = (size_t)st.st_size;
-	words = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED,
-		     fd, 0);
+	words = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE,
+		     MAP_SHARED, fd, 0);
 	ck_assert_ptr_ne(words, MAP_FAILED);
 	close(fd);
 	return words;
@@ -218,8 +218,8 @@ START_TEST(random_words_while_in_use)
 
 		/* Most damage is near: one word of the first pages. */
 		if (has_memory(words, i))
-			words[i] =
-				hostile_word(words[i], (int)(next_random() % 5));
+			words[i] = hostile_word(words[i],
+						(int)(next_random() % 5));
 		if (n % 16 == 0)
 			sched_yield();
 	}
@@ -300,9 +300,10 @@ static int use_truncated(void *link)
 
 START_TEST(truncated_file)
 {
-	static const off_t kept[] = { 0,    1,     7,     8,     15,   16,   31,
-				      63,   64,    127,   128,   4095, 4096, 4097,
-				      8192, 16384, 65536, -4096, -1 };
+	static const off_t kept[] = { 0,     1,     7,     8,    15,
+				      16,    31,    63,    64,   127,
+				      128,   4095,  4096,  4097, 8192,
+				      16384, 65536, -4096, -1 };
 	off_t size = kept[_i];
 	struct tol_mailbox_stat st;
 	struct tol_link *link = NULL;

@@ -71,7 +71,7 @@ static struct tol_segment_stat look(struct tol_segment *s)
 	return st;
 }
 
-static void delete (const char *name)
+static void unmake(const char *name)
 {
 	ck_assert_int_eq(tol_segment_remove(name, NULL), 0);
 }
@@ -155,7 +155,7 @@ START_TEST(size_is_exact_and_content_zero)
 	ck_assert_uint_eq(look(s).size_bytes, sizes[_i]);
 	ck_assert_uint_eq(attach(s, 0)[sizes[_i] - 1], 2);
 	tol_segment_close(s);
-	delete ("s");
+	unmake("s");
 	s = make(NULL, sizes[_i], 0);
 	check_content(s, sizes[_i]);
 	tol_segment_close(s);
@@ -180,7 +180,7 @@ START_TEST(lazy_takes_memory_as_touched)
 	ck_assert_uint_eq(p[33 * GIB], 9);
 	tol_segment_close(s);
 	if (name)
-		delete (name);
+		unmake(name);
 }
 END_TEST
 
@@ -194,7 +194,7 @@ START_TEST(largest)
 	ck_assert_int_eq(tol_segment_grow(s, UINT64_MAX), -EFBIG);
 	attach(s, 0)[TOL_SEGMENT_SIZE_MAX_BYTES - 1] = 1;
 	tol_segment_close(s);
-	delete ("s");
+	unmake("s");
 }
 END_TEST
 
@@ -218,7 +218,7 @@ START_TEST(null_arguments)
 	ck_assert_int_eq(tol_segment_import(&t, NULL), -EINVAL);
 	ck_assert_uint_eq(look(s).attach_count, 0);
 	tol_segment_close(s);
-	delete ("s");
+	unmake("s");
 }
 END_TEST
 
@@ -302,7 +302,7 @@ START_TEST(attach_at_an_address)
 		try_attach(s, TOL_ATTACH_READONLY, room + 8 * PAGE, &p), 0);
 	tol_segment_close(s);
 	munmap(room + 14 * PAGE, 50 * PAGE);
-	delete ("s");
+	unmake("s");
 }
 END_TEST
 
@@ -332,7 +332,7 @@ START_TEST(each_attachment_counts_once)
 		s = open_segment("s");
 		ck_assert_uint_eq(look(s).attach_count, 0);
 		tol_segment_close(s);
-		delete ("s");
+		unmake("s");
 	}
 }
 END_TEST
@@ -440,9 +440,9 @@ START_TEST(full_memory)
 	memset(p, 7, 4 * MIB);
 	ck_assert_uint_le(surroundings_free_bytes(), left);
 	tol_segment_close(lazy);
-	delete ("lazy");
+	unmake("lazy");
 	/* Removed while attached: the memory comes back with the last one. */
-	delete ("s");
+	unmake("s");
 	ck_assert_int_eq(tol_segment_open(&lazy, "s", NULL), -ENOENT);
 	ck_assert_int_ne(look(s).is_removed, 0);
 	ck_assert_uint_le(surroundings_free_bytes(), empty - 4 * MIB);
@@ -482,14 +482,14 @@ START_TEST(memory_goes_with_the_last)
 	pid = support_fork(attach_and_wait, fds);
 	ck_assert_int_eq(read(fds[2], &c, 1), 1);
 	ck_assert_uint_eq(look(s).attach_count, 1);
-	delete ("s");
+	unmake("s");
 	tol_segment_close(s);
 	ck_assert_uint_le(surroundings_free_bytes(), empty - 2 * MIB);
 	s = make("s", 1, 0);
 	ck_assert_uint_eq(look(s).attach_count, 0);
 	ck_assert_int_eq(look(s).is_removed, 0);
 	tol_segment_close(s);
-	delete ("s");
+	unmake("s");
 	kill(pid, SIGKILL);
 	ck_assert_int_eq(support_wait(pid), -SIGKILL);
 	ck_assert_uint_eq(surroundings_free_bytes(), empty);
@@ -560,7 +560,7 @@ START_TEST(stat_of_a_segment)
 	ck_assert_int_eq(look(s).created_unix_ns, st.created_unix_ns);
 	ck_assert_int_eq(tol_segment_stat(NULL, &st), -EINVAL);
 	tol_segment_close(s);
-	delete ("s");
+	unmake("s");
 	s = make(NULL, 5000, 0);
 	ck_assert_int_ne(look(s).is_private, 0);
 	ck_assert_int_eq(look(s).creator_pid, getpid());

@@ -20,7 +20,7 @@ static int create(const char *name, uint64_t capacity_msgs)
 	return tol_mailbox_create(name, capacity_msgs, NULL);
 }
 
-static int delete (const char *name)
+static int unmake(const char *name)
 {
 	return tol_mailbox_remove(name, NULL);
 }
@@ -179,7 +179,7 @@ static int try_name(const char *name)
 
 	if (created != 1) {
 		ck_assert_int_eq(tol_open(&link, name, NULL), created);
-		ck_assert_int_eq(delete (name), created);
+		ck_assert_int_eq(unmake(name), created);
 		ck_assert_int_eq(tol_mailbox_stat(name, NULL, &st, NULL, NULL),
 				 created);
 		ck_assert_int_eq(tol_segment_create(&segment, name, 1, NULL),
@@ -193,7 +193,7 @@ static int try_name(const char *name)
 	ck_assert(exists(name));
 	tol_close(open_link(name));
 	look(name);
-	ck_assert_int_eq(delete (name), 0);
+	ck_assert_int_eq(unmake(name), 0);
 	ck_assert_int_eq(tol_segment_create(&segment, name, 1, NULL), 0);
 	tol_segment_close(segment);
 	ck_assert_int_eq(tol_segment_open(&segment, name, NULL), 0);
@@ -231,7 +231,7 @@ START_TEST(names_allowed)
 	ck_assert_int_eq(try_name("../x"), -EINVAL);
 	ck_assert_int_eq(try_name("a/b"), -EINVAL);
 	ck_assert_int_eq(create(NULL, 1), -EINVAL);
-	ck_assert_int_eq(delete (NULL), -EINVAL);
+	ck_assert_int_eq(unmake(NULL), -EINVAL);
 	ck_assert_int_eq(tol_segment_remove(NULL, NULL), -EINVAL);
 }
 END_TEST
@@ -268,7 +268,7 @@ START_TEST(list_is_sorted_and_tells_kinds)
 	ck_assert_str_eq(all.text, "0:0 B:1 _:1 a:2 a.b:2 b:1 zz:0 ");
 	ck_assert_int_eq(tol_space_list(support_space, note, &some), 77);
 	ck_assert_str_eq(some.text, "0:0 B:1 ");
-	ck_assert_int_eq(delete ("b") | delete ("_") | delete ("B"), 0);
+	ck_assert_int_eq(unmake("b") | unmake("_") | unmake("B"), 0);
 	ck_assert_int_eq(tol_segment_remove("a", NULL), 0);
 	ck_assert_int_eq(tol_segment_remove("a.b", NULL), 0);
 	ck_assert_int_eq(unlink(surroundings_path("0")), 0);
@@ -426,7 +426,7 @@ START_TEST(clean_takes_only_what_nobody_can_reach)
 	ck_assert_int_eq(tol_recv(link, large, sizeof(large), TOL_NOWAIT),
 			 sizeof(large));
 	tol_close(link);
-	ck_assert_int_eq(delete ("a"), 0);
+	ck_assert_int_eq(unmake("a"), 0);
 	ck_assert_int_eq(tol_segment_remove("s", NULL), 0);
 }
 END_TEST
