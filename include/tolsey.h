@@ -249,7 +249,7 @@ struct tol_participant_stat {
  *
  * Needs only the right to read. Counts are of one moment each.
  *
- * Return: 0; errors as tol_open()
+ * Return: 0, also if it is quarantined: see state; else errors as tol_open()
  * Thread: MT-Safe env	Signal: AS-Unsafe	Fork: any	Blocks: no
  */
 TOL_API int tol_mailbox_stat(const char *name,

@@ -290,6 +290,74 @@ START_TEST(quarantine)
 }
 END_TEST
 
+/* ---- segments -------------------------------------------------------------- */
+
+/* Every call on it. Return: 0, or which said what no caller expects */
+static int use_segment(struct tol_segment *s)
+{
+	static const int errors[] = {
+		EBADMSG, EPROTO, EMEDIUMTYPE, ESTALE, EPERM,
+		EBUSY,   ENOENT, ENOSPC,      EFBIG,  EOPNOTSUPP,
+	};
+	const size_t count = sizeof(errors) / sizeof(errors[0]);
+	struct tol_attach_opts prefault = { .flags = TOL_ATTACH_PREFAULT };
+	struct tol_segment_handle handle;
+	struct tol_segment_stat st;
+	struct tol_segment *t = NULL;
+	void *p = NULL;
+	int err;
+
+	if (!is_one_of(tol_segment_stat(s, &st), errors, count))
+		return 1;
+	err = tol_segment_attach(s, &prefault, &p);
+	if (!is_one_of(err, errors, count))
+		return 2;
+	if (err == 0)
+		((volatile char *)p)[99] = 1;
+	if (!is_one_of(tol_segment_grow(s, 5000), errors, count))
+		return 3;
+	if (err == 0 && tol_segment_detach(s, p))
+		return 4;
+	if (tol_segment_export(s, &handle) == 0 &&
+	    !is_one_of(tol_segment_import(&t, &handle), errors, count))
+		return 5;
+	tol_segment_close(t);
+	t = NULL;
+	if (!is_one_of(tol_segment_open(&t, "s", NULL), errors, count))
+		return 6;
+	if (t && !is_one_of(tol_segment_seal(t), errors, count))
+		return 7;
+	if (t && tol_segment_attach(t, NULL, &p) == 0)
+		((volatile char *)p)[99] = 2;
+	tol_segment_close(t);
+	return 0;
+}
+
+#define SEGMENT_WORDS_COUNT 64
+
+START_TEST(every_word_of_a_segment)
+{
+	state = support_seed();
+	for (int i = 0; i < SEGMENT_WORDS_COUNT; i++) {
+		struct tol_segment *s = NULL;
+		uint64_t word = 0;
+		int fd, used;
+
+		ck_assert_int_eq(tol_segment_create(&s, "s", 100, NULL), 0);
+		fd = open(surroundings_path("s"), O_RDWR | O_CLOEXEC);
+		ck_assert_int_eq(pread(fd, &word, 8, i * 8), 8);
+		word = hostile_word(word, _i);
+		ck_assert_int_eq(pwrite(fd, &word, 8, i * 8), 8);
+		close(fd);
+		used = use_segment(s);
+		ck_assert_msg(used == 0, "word %d: call %d", i, used);
+		tol_segment_close(s);
+		if (tol_segment_remove("s", NULL) == -EMEDIUMTYPE)
+			ck_assert_int_eq(unlink(surroundings_path("s")), 0);
+	}
+}
+END_TEST
+
 /* ---- truncated ------------------------------------------------------------ */
 
 static int use_truncated(void *link)
@@ -377,6 +445,7 @@ int main(void)
 	tcase_add_loop_test(tc, random_words_while_in_use, 0, 30);
 	tcase_add_loop_test(tc, random_file, 0, 4);
 	tcase_add_test(tc, quarantine);
+	tcase_add_loop_test(tc, every_word_of_a_segment, 0, 5);
 	tcase_add_loop_test(tc, truncated_file, 0, 19);
 	tcase_add_loop_test(tc, truncated_while_in_use, 0, 4);
 	suite_add_tcase(suite, tc);
