@@ -6,10 +6,10 @@
  * Two processes, pinned to CPU 0 and 1. For each size and shape the transports
  * take turns, a sample of each, so that a change of the machine's mood meets
  * all; the result is the median. The sender stamps each message with its number,
- * the receiver reads every byte and checks the number. Around each sample the
- * two bounce a cache line: that tells how near the CPUs were.
+ * the receiver reads every byte and checks the number. Before and after each
+ * sample the two bounce a cache line: that tells how near the CPUs were.
  *
- * usage: transports [--quick] [--rounds N] [--json FILE]
+ * usage: transports [--quick] [--rounds N] [--json FILE] [--commit TEXT]
  */
 #include <errno.h>
 #include <getopt.h>
@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,7 +30,9 @@
 #include "surroundings.h"
 #include "transport.h"
 
-#define LAST (UINT64_C(1) << 63)	/* in the number of the last message */
+/* In the number of a message: the last one, and one that wants an answer. */
+#define LAST (UINT64_C(1) << 63)
+#define ASKS (UINT64_C(1) << 62)
 #define BOUNCES 2000
 #define FRONT_BYTES 64			/* before a body: System V's type */
 
@@ -53,6 +56,7 @@ struct shared {
 
 static struct shared *shared;
 static char *body;	/* of the largest size, FRONT_BYTES before it */
+static char *copy;	/* the same, for the limit */
 static int sysv_ids[2] = { -1, -1 };
 static volatile uint64_t sink;
 
@@ -163,6 +167,7 @@ static void answer(struct pair *pair, bool is_stream)
 	uint64_t number, expected = 0;
 	int err;
 
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	pin(1);
 	err = pair->transport->join(pair);
 	if (err < 0)
@@ -170,9 +175,9 @@ static void answer(struct pair *pair, bool is_stream)
 	bounce(false);
 	do {
 		number = recv_one(pair, 0);
-		if ((number & ~LAST) != expected++)
+		if ((number & ~(LAST | ASKS)) != expected++)
 			stop_both("the order of messages", EBADMSG);
-		if (!is_stream || (number & LAST))
+		if (!is_stream || (number & (LAST | ASKS)))
 			send_one(pair, 1, number);
 	} while (!(number & LAST));
 	bounce(false);
@@ -180,9 +185,13 @@ static void answer(struct pair *pair, bool is_stream)
 	_exit(0);
 }
 
-/* Messages until the time is over; the last one says so. Return: how many */
+/*
+ * Messages until the time is over. The last one is answered in a stream as well:
+ * then the queue is empty, however deep it is, and the next clock starts fair.
+ * mark is in its number. Return: how many
+ */
 static uint64_t drive(struct pair *pair, bool is_stream, uint64_t first,
-		      int64_t end_ns, uint64_t at_least, bool is_last)
+		      int64_t end_ns, uint64_t at_least, uint64_t mark)
 {
 	uint64_t number = first;
 	bool is_over;
@@ -191,9 +200,9 @@ static uint64_t drive(struct pair *pair, bool is_stream, uint64_t first,
 		is_over = number - first >= at_least &&
 			  ((number & 15) == 0 || pair->size_bytes > 4096) &&
 			  now_ns() >= end_ns;
-		send_one(pair, 0, is_over && is_last ? number | LAST : number);
-		if ((!is_stream || (is_over && is_last)) &&
-		    (recv_one(pair, 1) & ~LAST) != number)
+		send_one(pair, 0, is_over ? number | mark : number);
+		if ((!is_stream || is_over) &&
+		    (recv_one(pair, 1) & ~mark) != number)
 			stop_both("the order of answers", EBADMSG);
 		number++;
 	} while (!is_over);
@@ -210,7 +219,7 @@ static bool sample(struct cell *cell, const struct transport *transport,
 		.size_bytes = cell->size_bytes,
 		.remember_ids = sysv_ids,
 	};
-	double before_ns, after_ns;
+	double before_ns, after_ns, message_ns;
 	uint64_t warm, count;
 	int64_t start_ns;
 	pid_t child;
@@ -231,13 +240,13 @@ static bool sample(struct cell *cell, const struct transport *transport,
 		stop_both("joining", -err);
 	before_ns = bounce(true);
 	warm = drive(&pair, cell->is_stream, 0, now_ns() + length_ns / 5,
-		     depth_msgs(pair.size_bytes) * 3, false);
+		     depth_msgs(pair.size_bytes) * 3, ASKS);
 	start_ns = now_ns();
 	count = drive(&pair, cell->is_stream, warm, start_ns + length_ns, 16,
-		      true);
-	cell_add(cell, (double)(now_ns() - start_ns) / (double)count, 0);
+		      LAST);
+	message_ns = (double)(now_ns() - start_ns) / (double)count;
 	after_ns = bounce(true);
-	cell->bounce_ns[cell->samples_count - 1] = (before_ns + after_ns) / 2;
+	cell_add(cell, message_ns, before_ns, after_ns);
 	if (waitpid(child, &status, 0) != child || status != 0)
 		stop("the other process", ECHILD);
 	transport->leave(&pair);
@@ -245,22 +254,46 @@ static bool sample(struct cell *cell, const struct transport *transport,
 	return true;
 }
 
+/* The limit of any way that copies: memcpy() of this size, in the cache. */
+static void sample_memcpy(struct cell *cell, int64_t length_ns)
+{
+	uint64_t count = 0;
+	int64_t start_ns = now_ns(), end_ns;
+
+	do {
+		for (int i = 0; i < 16; i++) {
+			memcpy(copy, body, cell->size_bytes);
+			__asm__ volatile("" : : "r"(copy), "r"(body)
+					 : "memory");
+		}
+		count += 16;
+		end_ns = now_ns();
+	} while (end_ns - start_ns < length_ns);
+	cell_add(cell, (double)(end_ns - start_ns) / (double)count, 0, 0);
+}
+
 /* One size, shape and mode: the transports take turns. */
 static void run_row(struct report *report, size_t size_bytes, bool is_stream,
 		    enum bench_mode mode, int rounds, int64_t length_ns)
 {
-	struct cell *cells[TRANSPORTS_COUNT] = { NULL };
+	struct cell *cells[TRANSPORTS_COUNT] = { NULL }, *limit = NULL;
 
 	for (size_t t = 0; t < TRANSPORTS_COUNT; t++)
 		if (transports[t]->modes & 1u << mode)
 			cells[t] = report_cell(report, transports[t]->name,
 					       size_bytes, is_stream, mode);
-	for (int round = 0; round < rounds; round++)
+	if (is_stream && mode == MODE_POLL)
+		limit = report_cell(report, "limit: memcpy", size_bytes,
+				    is_stream, mode);
+	for (int round = 0; round < rounds; round++) {
 		for (size_t t = 0; t < TRANSPORTS_COUNT; t++)
 			if (cells[t] && !cells[t]->reason[0]) {
 				report_progress(report, cells[t], round);
 				sample(cells[t], transports[t], length_ns);
 			}
+		if (limit)
+			sample_memcpy(limit, length_ns);
+	}
 }
 
 static void remove_queues(int signal_number)
@@ -281,9 +314,11 @@ static void prepare(void)
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	body = aligned_alloc(FRONT_BYTES, FRONT_BYTES + body_bytes);
-	if (shared == MAP_FAILED || !body)
+	copy = aligned_alloc(FRONT_BYTES, body_bytes);
+	if (shared == MAP_FAILED || !body || !copy)
 		stop("memory", ENOMEM);
 	memset(body, 1, FRONT_BYTES + body_bytes);
+	memset(copy, 1, body_bytes);
 	body += FRONT_BYTES;
 	signal(SIGINT, remove_queues);
 	signal(SIGTERM, remove_queues);
@@ -296,11 +331,12 @@ int main(int argc, char **argv)
 		{ "quick", no_argument, NULL, 'q' },
 		{ "rounds", required_argument, NULL, 'r' },
 		{ "json", required_argument, NULL, 'j' },
+		{ "commit", required_argument, NULL, 'c' },
 		{ NULL, 0, NULL, 0 },
 	};
 	static struct report report;
 	int64_t length_ns = 20000000;
-	const char *json = NULL;
+	const char *json = NULL, *commit = "unknown";
 	int rounds = 7, option;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -311,6 +347,8 @@ int main(int argc, char **argv)
 			rounds = atoi(optarg);
 		} else if (option == 'j') {
 			json = optarg;
+		} else if (option == 'c') {
+			commit = optarg;
 		} else {
 			return 2;
 		}
@@ -322,7 +360,7 @@ int main(int argc, char **argv)
 	}
 	surroundings_widen();
 	prepare();
-	report_init(&report, rounds);
+	report_init(&report, rounds, commit);
 	for (int mode = MODE_POLL; mode <= MODE_BLOCK; mode++)
 		for (int is_stream = 0; is_stream < 2; is_stream++)
 			for (size_t s = 0; s < SIZES_COUNT; s++)

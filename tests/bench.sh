@@ -40,6 +40,13 @@ for peer in tolsey pipe 'unix stream' 'unix seqpacket' 'posix mq' 'system v'; do
 	check "$peer in each" test \
 		"$(grep -c "^  $peer  " "$work/table")" = 20
 done
+check 'the limit of a ring in each polling one' test \
+	"$(grep -c '^  limit: bare ring  ' "$work/table")" = 10
+check 'the limit of memcpy for each size' test \
+	"$(grep -c '^  limit: memcpy  ' "$work/table")" = 5
+for key in date cpu kernel compiler commit; do
+	check "$key in the JSON" grep -q "^  \"$key\": \"..*\"" "$work/json"
+done
 if command -v python3 > /dev/null; then
 	check 'the JSON' python3 -m json.tool "$work/json" "$work/again"
 else

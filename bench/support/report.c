@@ -13,9 +13,10 @@
 
 static const char *const mode_names[] = { "polling", "blocking" };
 
-void report_init(struct report *report, int rounds)
+void report_init(struct report *report, int rounds, const char *commit)
 {
 	memset(report, 0, sizeof(*report));
+	report->commit = commit;
 	report->rounds = rounds;
 }
 
@@ -37,10 +38,11 @@ struct cell *report_cell(struct report *report, const char *transport,
 	return cell;
 }
 
-void cell_add(struct cell *cell, double ns, double bounce_ns)
+void cell_add(struct cell *cell, double ns, double before_ns, double after_ns)
 {
 	cell->ns[cell->samples_count] = ns;
-	cell->bounce_ns[cell->samples_count++] = bounce_ns;
+	cell->before_ns[cell->samples_count] = before_ns;
+	cell->after_ns[cell->samples_count++] = after_ns;
 }
 
 void report_progress(const struct report *report, const struct cell *cell,
@@ -99,7 +101,7 @@ static void print_rate(const struct cell *cell, double ns)
 
 static void print_cell(const struct cell *cell, double ours_ns)
 {
-	struct summary ns;
+	struct summary ns, line;
 
 	printf("  %-17s", cell->transport);
 	if (cell->reason[0]) {
@@ -110,8 +112,10 @@ static void print_cell(const struct cell *cell, double ours_ns)
 	print_time(ns.median);
 	if (cell->is_stream)
 		print_rate(cell, ns.median);
-	printf("   %9.0f to %.0f ns, line %3.0f ns", ns.least, ns.most,
-	       summarise(cell->bounce_ns, cell->samples_count).median);
+	printf("   %9.0f to %.0f ns", ns.least, ns.most);
+	line = summarise(cell->before_ns, cell->samples_count);
+	if (line.median > 0)
+		printf(", line %3.0f ns", line.median);
 	if (ours_ns > 0)
 		printf(", ours %.2f of it", ours_ns / ns.median);
 	printf("\n");
@@ -185,7 +189,11 @@ static void write_cell(FILE *file, const struct cell *cell)
 		summarise(cell->ns, cell->samples_count).median);
 	write_values(file, "ns", cell->ns, cell->samples_count);
 	fprintf(file, ", ");
-	write_values(file, "line_ns", cell->bounce_ns, cell->samples_count);
+	write_values(file, "line_before_ns", cell->before_ns,
+		     cell->samples_count);
+	fprintf(file, ", ");
+	write_values(file, "line_after_ns", cell->after_ns,
+		     cell->samples_count);
 	fprintf(file, "}");
 }
 
@@ -207,8 +215,9 @@ bool report_write_json(const struct report *report, const char *path)
 		 gmtime_r(&now, &utc));
 	fprintf(file, "{\n  \"date\": \"%s\",\n  \"cpu\": \"%s\",\n"
 		"  \"kernel\": \"%s\",\n  \"compiler\": \"%s\",\n"
-		"  \"tolsey\": \"%s\",\n  \"rounds\": %d,\n  \"cells\": [\n",
-		date, cpu, kernel, __VERSION__, tol_version(), report->rounds);
+		"  \"tolsey\": \"%s\",\n  \"commit\": \"%s\",\n  \"rounds\": %d,\n  \"cells\": [\n",
+		date, cpu, kernel, __VERSION__, tol_version(),
+		report->commit, report->rounds);
 	for (int i = 0; i < report->cells_count; i++) {
 		write_cell(file, &report->cells[i]);
 		fprintf(file, "%s\n", i + 1 < report->cells_count ? "," : "");

@@ -34,20 +34,21 @@ static int fd_set_mode(struct pair *pair)
 	return 0;
 }
 
-/* Room for as many messages if 1 MiB is enough for that; never below 64 KiB. */
+/*
+ * Room for as many messages as the others hold, never below 64 KiB. Without the
+ * right to it no more than fs.pipe-max-size, 1 MiB.
+ */
 static int pipe_open_pair(struct pair *pair)
 {
 	size_t want_bytes = pair->size_bytes * depth_msgs(pair->size_bytes);
 
 	fd_init(pair);
-	if (want_bytes > 1 << 20)
-		want_bytes = 1 << 20;
 	for (int i = 0; i < 2; i++) {
 		if (pipe(pair->fds[i]) < 0)
 			goto fail;
-		if (want_bytes > 1 << 16)
-			(void)fcntl(pair->fds[i][1], F_SETPIPE_SZ,
-				    (int)want_bytes);
+		if (want_bytes > 1 << 16 &&
+		    fcntl(pair->fds[i][1], F_SETPIPE_SZ, (int)want_bytes) < 0)
+			(void)fcntl(pair->fds[i][1], F_SETPIPE_SZ, 1 << 20);
 	}
 	if (fd_set_mode(pair) == 0)
 		return 0;

@@ -9,6 +9,7 @@
 #include <sys/ipc.h>
 #include <sys/msg.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "transport.h"
@@ -26,16 +27,26 @@ static long limit_of(const char *path, long fallback)
 	return value;
 }
 
-/* What RLIMIT_MSGQUEUE lets each of two queues hold. */
-static long depth_within_limit(size_t size_bytes)
+#define MQ_FRONT_BYTES 128	/* that the kernel counts beside a body, at most */
+
+/*
+ * How deep RLIMIT_MSGQUEUE lets the two queues be. Where it is too small for
+ * both, the one that leads back, which holds answers, gets room for one.
+ */
+static void depths_within_limit(size_t size_bytes, long ret_depths[2])
 {
-	uint64_t want = depth_msgs(size_bytes);
+	uint64_t want = depth_msgs(size_bytes), room = UINT64_MAX;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_MSGQUEUE, &limit) == 0 &&
-	    limit.rlim_cur / 2 / (size_bytes + 128) < want)
-		want = limit.rlim_cur / 2 / (size_bytes + 128);
-	return (long)want;
+	    limit.rlim_cur != RLIM_INFINITY)
+		room = limit.rlim_cur / (size_bytes + MQ_FRONT_BYTES);
+	ret_depths[0] = ret_depths[1] = (long)want;
+	if (room / 2 >= want)
+		return;
+	ret_depths[1] = 1;
+	ret_depths[0] = room < 2 ? 0 : room - 1 < want ? (long)room - 1 :
+		(long)want;
 }
 
 static void posix_close_pair(struct pair *pair)
@@ -45,17 +56,30 @@ static void posix_close_pair(struct pair *pair)
 			mq_close(pair->fds[i][0]);
 }
 
+/*
+ * What RLIMIT_MSGQUEUE counts is the user's, over all processes: EMFILE may mean
+ * that another one has queues just now. A second is long enough to tell.
+ */
+static mqd_t open_queue(const char *name, int flags, struct mq_attr *attr)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	mqd_t queue;
+
+	for (int i = 0; i < 1000; i++) {
+		queue = mq_open(name, flags, 0600, attr);
+		if (queue != (mqd_t)-1 || errno != EMFILE)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	return queue;
+}
+
 static int posix_open_pair(struct pair *pair)
 {
 	long msg_max = limit_of("/proc/sys/fs/mqueue/msg_max", 10);
 	long size_max = limit_of("/proc/sys/fs/mqueue/msgsize_max", 8192);
-	struct mq_attr attr = {
-		.mq_maxmsg = depth_within_limit(pair->size_bytes),
-		.mq_msgsize = (long)pair->size_bytes,
-	};
-
-	if (attr.mq_maxmsg > msg_max)
-		attr.mq_maxmsg = msg_max;
+	struct mq_attr attr = { .mq_msgsize = (long)pair->size_bytes };
+	long depths[2];
 
 	memset(pair->fds, -1, sizeof(pair->fds));
 	if (attr.mq_msgsize > size_max) {
@@ -63,19 +87,20 @@ static int posix_open_pair(struct pair *pair)
 			 "fs.mqueue.msgsize_max is %ld", size_max);
 		return -1;
 	}
-	if (attr.mq_maxmsg < 1) {
+	depths_within_limit(pair->size_bytes, depths);
+	if (depths[0] < 1) {
 		snprintf(pair->reason, sizeof(pair->reason),
-			 "more than RLIMIT_MSGQUEUE");
+			 "above RLIMIT_MSGQUEUE; raising it needs CAP_SYS_RESOURCE");
 		return -1;
 	}
 	for (int i = 0; i < 2; i++) {
 		char name[48];
 
+		attr.mq_maxmsg = depths[i] < msg_max ? depths[i] : msg_max;
 		snprintf(name, sizeof(name), "/tolsey-bench-%ld-%d",
 			 (long)getpid(), i);
-		pair->fds[i][0] = mq_open(name, O_RDWR | O_CREAT | O_EXCL |
-			(pair->mode == MODE_POLL ? O_NONBLOCK : 0), 0600,
-			&attr);
+		pair->fds[i][0] = open_queue(name, O_RDWR | O_CREAT | O_EXCL |
+			(pair->mode == MODE_POLL ? O_NONBLOCK : 0), &attr);
 		if (pair->fds[i][0] < 0) {
 			snprintf(pair->reason, sizeof(pair->reason),
 				 "mq_open: %s", strerror(errno));
@@ -136,6 +161,17 @@ static void sysv_close_pair(struct pair *pair)
 	}
 }
 
+/* As many messages as the others hold; with the right to it, beyond msgmnb. */
+static void sysv_limit(int id, size_t size_bytes)
+{
+	struct msqid_ds queue;
+
+	if (msgctl(id, IPC_STAT, &queue) < 0)
+		return;
+	queue.msg_qbytes = size_bytes * depth_msgs(size_bytes);
+	msgctl(id, IPC_SET, &queue);
+}
+
 static int sysv_open_pair(struct pair *pair)
 {
 	long size_max = limit_of("/proc/sys/kernel/msgmax", 8192);
@@ -155,6 +191,7 @@ static int sysv_open_pair(struct pair *pair)
 			return -1;
 		}
 		pair->remember_ids[i] = pair->ids[i];
+		sysv_limit(pair->ids[i], pair->size_bytes);
 	}
 	return 0;
 }
