@@ -93,6 +93,6 @@ const struct scenario segment_scenarios[] = {
 	  .op = op_segment_grow, .check = check_grow, .flip = "fallocate" },
 	{ .name = "segment remove", .set_up = set_up_segment,
 	  .op = op_segment_remove, .check = check_segment_gone,
-	  .flip = "unlinkat" },
+	  .flip = "renameat2" },
 	{ .name = NULL },
 };
