@@ -21,7 +21,7 @@ static void write_body(struct tol_link *link, const struct draft *draft,
 	if (draft->in_file)
 		memcpy(layout + 1, &draft->serial, sizeof(draft->serial));
 	else if (size_bytes > 0)
-		memcpy(layout + 1, body, size_bytes);
+		copy_to_shared(layout + 1, body, size_bytes);
 }
 
 static int make_draft_in_file(struct tol_link *link, const void *body,
