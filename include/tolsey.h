@@ -216,10 +216,13 @@ struct tol_mailbox_stat {
 	enum tol_mailbox_state state;
 	uint32_t layout_version;
 	uint64_t capacity_msgs;
-	uint64_t queued_msgs;
+	uint64_t queued_msgs;		/* those that came back included */
+	uint64_t returned_msgs;		/* of those: came back from a holder */
+	uint64_t held_msgs;		/* taken and not yet done with */
+	uint64_t dead_msgs;		/* dead letters: NAME:dead */
 	uint64_t queued_bytes;		/* of bodies */
 	uint64_t sent_msgs;		/* since it was made */
-	uint64_t received_msgs;
+	uint64_t received_msgs;		/* or taken */
 	uint32_t senders_count;		/* live participants that may send */
 	uint32_t receivers_count;	/* live participants that may receive */
 	uint32_t waiting_senders_count;	/* calls of live ones asleep in send */
@@ -280,7 +283,8 @@ struct tol_open_opts {
 /**
  * tol_open - open a link to an address
  * @ret_link: the link; the caller closes it
- * @address: the name of a mailbox
+ * @address: the name of a mailbox; or NAME:dead, its dead letters, to receive or
+ *	take only
  * @opts: NULL for the defaults
  *
  * Return: 0; -ENOENT nothing of that name; -EINVAL bad name or flags; -EACCES
@@ -332,12 +336,47 @@ TOL_API void tol_close(struct tol_link *link);
 TOL_API int tol_send(struct tol_link *link, const void *body, size_t size_bytes,
 		     int64_t timeout_ns);
 
+/* What can go with a message. */
+struct tol_segment;
+struct tol_send_opts {
+	uint64_t tag;		/* for the receiver to know it by; default 0 */
+	int64_t ttl_ns;		/* not received within that time: dropped; 0 keep */
+	struct tol_segment *segment;	/* sent along, or NULL */
+};
+
+/**
+ * tol_send_message - tol_send() with more than bytes
+ * @opts: NULL: as tol_send()
+ *
+ * A segment goes as its way to it (see tol_segment_export()), not as a copy:
+ * the sender keeps it open until the receiver has it, or, if it is a named one,
+ * does not remove it. A message whose time has passed is dropped by whoever would
+ * have received it; until then it counts as queued.
+ *
+ * Return: as tol_send(); errors of tol_segment_export(); -EINVAL ttl_ns below 0
+ * Everything else as tol_send().
+ */
+TOL_API int tol_send_message(struct tol_link *link, const void *body,
+			     size_t size_bytes, int64_t timeout_ns,
+			     const struct tol_send_opts *opts);
+
+/* The way to a segment, as plain bytes that any message can carry. */
+struct tol_segment_handle {
+	unsigned char bytes[64];
+};
+
 /* What came with a message. */
 struct tol_message {
 	size_t size_bytes;	/* of the body, also if the buffer was too small */
+	uint64_t tag;		/* as the sender gave it */
+	uint64_t position;	/* its number in the mailbox, from 0 */
 	pid_t sender_pid;	/* as the sender wrote it: not verified */
 	uid_t sender_uid;	/* the same */
-	uint64_t position;	/* its number in the mailbox, from 0 */
+	uint32_t tries;		/* 1; more if others had taken it before */
+	int has_segment;	/* not 0: for tol_segment_import() */
+	struct tol_segment_handle segment;
+	const void *body;	/* tol_take(): where it lies; else NULL */
+	uint64_t hold;		/* tol_take(): which one is held; else 0 */
 };
 
 /**
@@ -377,6 +416,121 @@ TOL_API ssize_t tol_recv(struct tol_link *link, void *buf, size_t size_bytes,
 TOL_API ssize_t tol_recv_message(struct tol_link *link, void *buf,
 				 size_t size_bytes, int64_t timeout_ns,
 				 struct tol_message *ret_message);
+
+/* ---- links: in place, and held ------------------------------------------- */
+
+/* How a message is taken. */
+struct tol_take_opts {
+	int64_t lease_ns;	/* comes back by itself after that; 0: no limit */
+	uint32_t max_tries;	/* taken so often before: a dead letter; 0: no limit */
+};
+
+/**
+ * tol_take - receive the oldest message in place, and hold it
+ * @opts: NULL for no limits
+ * @ret_message: its body is where the sender wrote it, 32-byte aligned, to be
+ *	read until tol_ack() or tol_return(). NULL if size_bytes is 0
+ *
+ * On return the message is out of the queue, which has room for another one.
+ * It is the caller's until tol_ack(), by which it is received for good. It comes
+ * back, for any receiver and ahead of all newer ones, by tol_return(), when the
+ * link is closed, when the process ends, however it does, or when the lease ends:
+ * then tol_ack() says -ESTALE, and the body may be overwritten. The first receiver
+ * that calls finds out about an end; one that sleeps does within 5 ms.
+ * With max_tries a message that has been taken so often is not taken again: it
+ * becomes a dead letter, and can be had from the address NAME:dead.
+ *
+ * Return: 0; -EUSERS 65536 are held or dead letters; errors as tol_recv(); a
+ *	mapping of a large body failed: -ENOMEM, -EMFILE: the message stays
+ * Thread: MT-Safe	Signal: AS-Unsafe; goes on after EINTR
+ * Fork: the child does not have the body
+ * Blocks: while there is none, at most @timeout_ns
+ * Crash: taken, and then it comes back; or left where it was
+ * Order: as tol_recv()
+ * Source: leases of message brokers: receive, acknowledge, reject
+ */
+TOL_API int tol_take(struct tol_link *link, int64_t timeout_ns,
+		     const struct tol_take_opts *opts,
+		     struct tol_message *ret_message);
+
+/**
+ * tol_ack - a message that was taken is done with
+ * @message: from tol_take() on the same link, by any thread of the process
+ *
+ * Return: 0; -ESTALE it is not held any more: the lease has ended, or this has
+ *	been said before; -EINVAL it was not taken; -ECHILD, -EIDRM, -EBADMSG
+ * Thread: MT-Safe	Signal: AS-Unsafe	Blocks: no
+ * Fork: -ECHILD in the child
+ * Crash: done with, or it comes back
+ */
+TOL_API int tol_ack(struct tol_link *link, const struct tol_message *message);
+
+/**
+ * tol_return - give a message back that was taken, for any receiver
+ *
+ * Return: as tol_ack()
+ * Thread: MT-Safe	Signal: AS-Unsafe	Blocks: no
+ * Fork: -ECHILD in the child
+ * Crash: it comes back in any case
+ */
+TOL_API int tol_return(struct tol_link *link, const struct tol_message *message);
+
+/**
+ * tol_extend - hold a message for longer
+ * @lease_ns: from now on; 0: no limit
+ *
+ * Return: as tol_ack()
+ * Thread: MT-Safe	Signal: AS-Unsafe	Blocks: no
+ * Fork: -ECHILD in the child	Crash: the old limit, or the new one
+ */
+TOL_API int tol_extend(struct tol_link *link, const struct tol_message *message,
+		       int64_t lease_ns);
+
+/* Memory for a message that is written in place. */
+struct tol_loan {
+	void *body;		/* [size_bytes] bytes, 64-byte aligned */
+	size_t size_bytes;	/* may be made smaller before tol_post() */
+	uint64_t reserved[6];	/* the library's */
+};
+
+/**
+ * tol_loan - get memory of a mailbox to write a message in
+ * @size_bytes: 0 or more; limited by memory alone
+ * @ret_loan: its content is unspecified; ends with tol_post() or
+ *	tol_loan_drop(), or with the link or the process
+ *
+ * A loan holds up nobody, however long it is kept, and does not count as queued.
+ *
+ * Return: 0; -ENOSPC no memory for it; -EPERM the link is open to receive only;
+ *	-EINVAL; -ECHILD, -EIDRM, -EBADMSG; errors of the space
+ * Thread: MT-Safe	Signal: AS-Unsafe	Blocks: no
+ * Fork: the child does not have it	Crash: its memory comes back
+ */
+TOL_API int tol_loan(struct tol_link *link, size_t size_bytes,
+		     struct tol_loan *ret_loan);
+
+/**
+ * tol_post - send what was written in a loan, without a copy
+ * @loan: of this link; its size_bytes may be smaller than it was
+ * @opts: as for tol_send_message()
+ *
+ * On success the loan is over and must not be written any more. Otherwise it is
+ * still there, and can be posted again.
+ *
+ * Return: as tol_send_message(); -EINVAL no loan, or it has become larger
+ * Everything else as tol_send().
+ */
+TOL_API int tol_post(struct tol_link *link, struct tol_loan *loan,
+		     int64_t timeout_ns, const struct tol_send_opts *opts);
+
+/**
+ * tol_loan_drop - give a loan back unsent
+ * @loan: NULL, or one that is over: nothing happens
+ *
+ * Thread: MT-Safe	Signal: AS-Unsafe	Fork: nothing in the child
+ * Blocks: no
+ */
+TOL_API void tol_loan_drop(struct tol_link *link, struct tol_loan *loan);
 
 /* ---- segments ------------------------------------------------------------ */
 
@@ -567,11 +721,6 @@ struct tol_segment_stat {
  */
 TOL_API int tol_segment_stat(struct tol_segment *segment,
 			     struct tol_segment_stat *ret_stat);
-
-/* The way to a segment, as plain bytes that any message can carry. */
-struct tol_segment_handle {
-	unsigned char bytes[64];
-};
 
 /**
  * tol_segment_export - make a handle that another process can import

@@ -101,7 +101,8 @@ START_TEST(spinner_gives_owed_wake)
 		sched_yield();
 	support_wait_asleep(receiver);
 	ck_assert_int_eq(ring_find_room(stopped, &room), 0);
-	ck_assert_int_eq(draft_make(stopped, "a", 1, &draft), 0);
+	ck_assert_int_eq(draft_make(stopped, "a", 1,
+				    &(struct draft_extra){ 0 }, &draft), 0);
 	ck_assert_int_eq(ring_publish(stopped, draft.block.unit, &room), 0);
 	ck_assert_int_eq(tol_send(spinner, "b", 1, TOL_SECS(30)), 0);
 	ck_assert_int_eq(support_wait(receiver), 0);

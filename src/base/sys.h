@@ -86,4 +86,10 @@ unsigned int sys_cpus_count(void);
 uint64_t sys_random(void);
 int64_t sys_unix_ns(void);
 
+/*
+ * CLOCK_MONOTONIC minus this is the same in every time namespace of the machine;
+ * for times in shared memory.
+ */
+int64_t sys_clock_offset_ns(void);
+
 #endif

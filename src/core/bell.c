@@ -12,7 +12,8 @@
  * What ends each sleep, in the order announce, check again, sleep:
  *   a message or room that came before the check: the check finds it
  *   between the check and the sleep: the gate, half of the slot's word, is
- *	compared by the kernel after the caller is queued on the bell
+ *	compared by the kernel after the caller is queued on the bell; and
+ *	the count of what came back, 0 if nothing did
  *   after that: bell-ring finds count != 0 (the announcement precedes the look
  *	at the slot, the CAS on the slot precedes the look at the count)
  *   a waker that died in between: the kernel, since its thread is armed
@@ -28,6 +29,8 @@
 
 #include <errno.h>
 #include <limits.h>
+
+#include "core/hold.h"
 
 /* Sleeping where nobody may come to wake: without the kernel's help, or while
  * the mailbox is being removed. */
@@ -109,11 +112,15 @@ void bell_settle_slow(struct tol_link *link)
 	struct ring_gate gate;
 
 	if (count_of(load_acquire_64(&link->head->receivers)) &&
-	    ring_find_message(link, &message, &gate) == 0)
+	    (hold_is_there(link, HOLD_KIND_RETURNED) ||
+	     ring_find_message(link, &message, &gate) == 0))
 		ring(link, &link->head->receivers);
 	if (count_of(load_acquire_64(&link->head->senders)) &&
 	    ring_find_room(link, &room) == 0)
 		ring(link, &link->head->senders);
+	if (count_of(load_acquire_64(&link->head->dead_receivers)) &&
+	    hold_is_there(link, HOLD_KIND_DEAD))
+		ring(link, &link->head->dead_receivers);
 }
 
 void bell_ring_all(struct mailbox_layout *head, const struct futex_ops *futex)
@@ -122,27 +129,36 @@ void bell_ring_all(struct mailbox_layout *head, const struct futex_ops *futex)
 	futex->wake(high_half(&head->receivers), INT_MAX);
 	fetch_add_64(&head->senders, EPOCH_STEP * 2);
 	futex->wake(high_half(&head->senders), INT_MAX);
+	fetch_add_64(&head->dead_receivers, EPOCH_STEP * 2);
+	futex->wake(high_half(&head->dead_receivers), INT_MAX);
 }
 
 static uint64_t *sleepers_of(const struct bell_waiter *waiter)
 {
 	struct mailbox_layout *head = waiter->link->head;
 
-	return waiter->is_sender ? &head->senders : &head->receivers;
+	switch (waiter->kind) {
+	case BELL_SENDERS:
+		return &head->senders;
+	case BELL_DEAD_RECEIVERS:
+		return &head->dead_receivers;
+	default:
+		return &head->receivers;
+	}
 }
 
 static uint32_t *waiting_count_of(const struct bell_waiter *waiter)
 {
 	struct participant_layout *own = waiter->link->own;
 
-	return waiter->is_sender ? &own->waiting_send : &own->waiting_recv;
+	return waiter->kind == BELL_SENDERS ? &own->waiting_send : &own->waiting_recv;
 }
 
 static struct spin *spin_of(const struct bell_waiter *waiter)
 {
 	struct tol_link *link = waiter->link;
 
-	return waiter->is_sender ? &link->send_spin : &link->recv_spin;
+	return waiter->kind == BELL_SENDERS ? &link->send_spin : &link->recv_spin;
 }
 
 void bell_retract(struct bell_waiter *waiter)
@@ -222,7 +238,9 @@ static bool sleep_in_kernel(struct bell_waiter *waiter,
 		{ &link->head->bell, 0 },
 		{ high_half(sleepers_of(waiter)), waiter->epoch },
 		{ low_half(gate->slot), (uint32_t)gate->word },
+		{ low_half(&link->head->returns), 0 },
 	};
+	unsigned int count = waiter->kind == BELL_RECEIVERS ? 4 : 3;
 	int64_t deadline_ns = waiter->timeout_ns < 0 ? FUTEX_NO_DEADLINE
 						     : waiter->deadline_ns;
 	int rc = -ENOSYS;
@@ -230,8 +248,12 @@ static bool sleep_in_kernel(struct bell_waiter *waiter,
 	/* Being removed: if the remover is killed only the name tells. */
 	if (load_acquire_64(&link->head->control) != CONTROL_LIVE)
 		deadline_ns = earlier(deadline_ns, now_ns + SLICE_NS);
+	/* What others hold may come back, and nobody wakes us then. */
+	if (waiter->kind != BELL_SENDERS && hold_is_watched(link))
+		deadline_ns = earlier(deadline_ns, now_ns + SLICE_NS);
+	deadline_ns = earlier(deadline_ns, hold_due_ns(link));
 	if (robust_is_armed(waiter->armed))
-		rc = link->futex->wait(words, 3, deadline_ns);
+		rc = link->futex->wait(words, count, deadline_ns);
 	/* Nobody wakes us in a dead one's place: look now and then. */
 	if (rc == -ENOSYS)
 		return link->futex->wait_one(&words[WORD_EPOCH],

@@ -7,6 +7,13 @@
 #include "core/link.h"
 #include "core/ring.h"
 
+/* Who sleeps, and what for. */
+enum bell_kind {
+	BELL_RECEIVERS,		/* a message */
+	BELL_SENDERS,		/* room */
+	BELL_DEAD_RECEIVERS,	/* a dead letter */
+};
+
 /* One call that may have to wait. */
 struct bell_waiter {
 	struct tol_link *link;
@@ -15,7 +22,7 @@ struct bell_waiter {
 	int64_t start_ns;		/* of the first wait, or 0 */
 	int64_t deadline_ns;		/* if is_deadline_known */
 	uint32_t epoch;			/* if is_announced */
-	bool is_sender;
+	enum bell_kind kind;
 	bool is_announced;
 	bool is_deadline_known;
 	bool has_looked;
@@ -24,12 +31,12 @@ struct bell_waiter {
 
 /* Arms the thread: from here to bell_end() its death wakes a sleeper. */
 static inline void bell_begin(struct bell_waiter *waiter, struct tol_link *link,
-			      bool is_sender, int64_t timeout_ns)
+			      enum bell_kind kind, int64_t timeout_ns)
 {
 	waiter->link = link;
 	waiter->timeout_ns = timeout_ns;
 	waiter->start_ns = 0;
-	waiter->is_sender = is_sender;
+	waiter->kind = kind;
 	waiter->is_announced = false;
 	waiter->is_deadline_known = false;
 	waiter->has_looked = false;
@@ -61,9 +68,11 @@ void bell_settle_slow(struct tol_link *link);
 static inline void bell_settle(struct tol_link *link)
 {
 	fence_after_rmw();
-	if (__builtin_expect((uint32_t)(load_relaxed_64(&link->head->receivers) |
-					load_relaxed_64(&link->head->senders)),
-			     0))
+	if (__builtin_expect(
+		    (uint32_t)(load_relaxed_64(&link->head->receivers) |
+			       load_relaxed_64(&link->head->senders) |
+			       load_relaxed_64(&link->head->dead_receivers)),
+		    0))
 		bell_settle_slow(link);
 }
 

@@ -6,57 +6,106 @@
 
 #include "core/body_file.h"
 
-static void write_body(struct tol_link *link, const struct draft *draft,
-		       const void *body, size_t size_bytes)
+/* All but the bytes. */
+static void write_head(struct tol_link *link, const struct draft *draft,
+		       size_t size_bytes, const struct draft_extra *extra,
+		       bool has_extra)
 {
 	struct body_layout *layout = pool_at(link, draft->block.unit);
+	uint8_t *bytes = (uint8_t *)(layout + 1);
+	uint32_t flags = draft->in_file ? BODY_IN_FILE : 0;
 
+	if (has_extra) {
+		struct body_extra_layout *more = (void *)bytes;
+
+		flags |= BODY_HAS_EXTRA;
+		*more = (struct body_extra_layout){
+			.expires_ns = extra->expires_ns,
+		};
+		if (extra->segment) {
+			flags |= BODY_HAS_SEGMENT;
+			memcpy(more->segment, extra->segment->bytes,
+			       sizeof(more->segment));
+		}
+		bytes += sizeof(*more);
+	}
 	*layout = (struct body_layout){
 		.size_bytes = size_bytes,
-		.flags = draft->in_file ? BODY_IN_FILE : 0,
+		.tag = extra->tag,
+		.flags = flags,
 		.sender_number = link->number,
 		.sender_pid = link->pid,
 		.sender_uid = link->uid,
 	};
 	if (draft->in_file)
-		memcpy(layout + 1, &draft->serial, sizeof(draft->serial));
-	else if (size_bytes > 0)
-		copy_to_shared(layout + 1, body, size_bytes);
+		memcpy(bytes, &draft->serial, sizeof(draft->serial));
 }
 
-static int make_draft_in_file(struct tol_link *link, const void *body,
-			      size_t size_bytes, struct draft *draft)
+/* Return: 0 a block in the pool; 1 a block that will name a file; -errno */
+static int make_block(struct tol_link *link, size_t offset_bytes,
+		      size_t size_bytes, struct draft *draft)
 {
-	int err;
+	int err = -ENOSPC;
 
+	draft->in_file = false;
+	if (size_bytes <= BODY_IN_POOL_MAX_BYTES)
+		err = pool_alloc(link, offset_bytes + size_bytes,
+				 &draft->block);
+	/* A full pool is not full memory: large bodies have another way. */
+	if (err != -ENOSPC || size_bytes <= MAILBOX_CHUNK_BYTES / 4)
+		return err;
 	draft->in_file = true;
-	err = pool_alloc(link, sizeof(struct body_layout) + sizeof(uint64_t),
-			 &draft->block);
+	err = pool_alloc(link, offset_bytes + sizeof(uint64_t), &draft->block);
+	return err < 0 ? err : 1;
+}
+
+int draft_make(struct tol_link *link, const void *body, size_t size_bytes,
+	       const struct draft_extra *extra, struct draft *draft)
+{
+	bool has_extra = extra->expires_ns != 0 || extra->segment;
+	size_t offset_bytes = has_extra ? BODY_EXTRA_OFFSET_BYTES
+					: sizeof(struct body_layout);
+	int err = make_block(link, offset_bytes, size_bytes, draft);
+
 	if (err < 0)
 		return err;
-	err = body_file_write(link, body, size_bytes, &draft->serial);
+	if (draft->in_file) {
+		err = body_file_write(link, body, size_bytes, &draft->serial);
+		if (err < 0) {
+			pool_abort(link, &draft->block);
+			return err;
+		}
+	}
+	write_head(link, draft, size_bytes, extra, has_extra);
+	if (!draft->in_file && size_bytes > 0)
+		copy_to_shared((uint8_t *)pool_at(link, draft->block.unit) +
+				       offset_bytes,
+			       body, size_bytes);
+	return 0;
+}
+
+int draft_loan(struct tol_link *link, size_t size_bytes, struct draft *draft,
+	       void **ret_address)
+{
+	int err = make_block(link, BODY_EXTRA_OFFSET_BYTES, size_bytes, draft);
+
+	if (err < 0)
+		return err;
+	if (!draft->in_file) {
+		*ret_address = (uint8_t *)pool_at(link, draft->block.unit) +
+			       BODY_EXTRA_OFFSET_BYTES;
+		return 0;
+	}
+	err = body_file_make(link, size_bytes, &draft->serial, ret_address);
 	if (err < 0)
 		pool_abort(link, &draft->block);
 	return err;
 }
 
-int draft_make(struct tol_link *link, const void *body,
-		      size_t size_bytes, struct draft *draft)
+void draft_finish(struct tol_link *link, const struct draft *draft,
+		  size_t size_bytes, const struct draft_extra *extra)
 {
-	int err;
-
-	draft->in_file = false;
-	if (size_bytes > BODY_IN_POOL_MAX_BYTES)
-		err = -ENOSPC;
-	else
-		err = pool_alloc(link, sizeof(struct body_layout) + size_bytes,
-				 &draft->block);
-	/* A full pool is not full memory: large bodies have another way. */
-	if (err == -ENOSPC && size_bytes > MAILBOX_CHUNK_BYTES / 4)
-		err = make_draft_in_file(link, body, size_bytes, draft);
-	if (err == 0)
-		write_body(link, draft, body, size_bytes);
-	return err;
+	write_head(link, draft, size_bytes, extra, true);
 }
 
 void draft_drop(struct tol_link *link, const struct draft *draft)
@@ -66,6 +115,14 @@ void draft_drop(struct tol_link *link, const struct draft *draft)
 		body_file_end_draft(link);
 	}
 	pool_abort(link, &draft->block);
+}
+
+void draft_commit(struct tol_link *link, const struct draft *draft,
+		  uint64_t end_position)
+{
+	if (draft->in_file)
+		body_file_end_draft(link);
+	pool_commit(link, &draft->block, end_position);
 }
 
 int body_copy_file(struct tol_link *link, const struct reading *reading,
@@ -80,7 +137,23 @@ int body_copy_file(struct tol_link *link, const struct reading *reading,
 	return n >= 0 ? -EBADMSG : (int)n;
 }
 
+int body_map_file(struct tol_link *link, const struct reading *reading,
+		  void **ret_address)
+{
+	return body_file_map(link, reading->body.sender_number, reading->serial,
+			     (size_t)reading->body.size_bytes, ret_address);
+}
+
 void body_remove_file(struct tol_link *link, const struct reading *reading)
 {
 	body_file_remove(link, reading->body.sender_number, reading->serial);
+}
+
+void body_read_extra(const struct tol_link *link, const struct reading *reading,
+		     struct body_extra_layout *ret_extra)
+{
+	copy_unsettled(ret_extra,
+		       (const struct body_layout *)pool_at(link,
+							   reading->unit) + 1,
+		       sizeof(*ret_extra));
 }

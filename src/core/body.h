@@ -13,6 +13,12 @@
 #include "core/body_file.h"
 #include "core/link.h"
 
+/* Where the bytes are, if something comes before them: whole units. */
+#define BODY_EXTRA_OFFSET_BYTES (2u * MAILBOX_UNIT_BYTES)
+
+static_assert(sizeof(struct body_layout) + sizeof(struct body_extra_layout) ==
+		      BODY_EXTRA_OFFSET_BYTES, "layout");
+
 /* A body that is written and not yet sent. */
 struct draft {
 	struct pool_block block;
@@ -20,23 +26,58 @@ struct draft {
 	bool in_file;
 };
 
+/* What goes with it. */
+struct draft_extra {
+	uint64_t tag;
+	int64_t expires_ns;
+	const struct tol_segment_handle *segment;
+};
+
 /* Return: 0; -ENOSPC, -ENOMEM, -EFBIG; errors of the space */
 int draft_make(struct tol_link *link, const void *body, size_t size_bytes,
-	       struct draft *ret_draft);
+	       const struct draft_extra *extra, struct draft *ret_draft);
 
 /* It did not become a message. */
 void draft_drop(struct tol_link *link, const struct draft *draft);
+
+/* It became one, at a position below @end. */
+void draft_commit(struct tol_link *link, const struct draft *draft,
+		  uint64_t end_position);
+
+/**
+ * draft_loan - one whose bytes the caller writes in place
+ * @ret_address: [size_bytes] bytes, in the mailbox, or a mapping of their own
+ */
+int draft_loan(struct tol_link *link, size_t size_bytes,
+	       struct draft *ret_draft, void **ret_address);
+
+/* Its bytes are written: so is the rest. */
+void draft_finish(struct tol_link *link, const struct draft *draft,
+		  size_t size_bytes, const struct draft_extra *extra);
 
 /* The head of a body, read once, and where its bytes are. */
 struct reading {
 	struct body_layout body;
 	uint64_t serial;
 	uint32_t unit;
+	uint32_t offset_bytes;
 };
+
+/* What it takes of the pool. */
+static inline uint64_t body_span_bytes(const struct reading *reading)
+{
+	return reading->offset_bytes + (reading->body.flags & BODY_IN_FILE
+						? sizeof(reading->serial)
+						: reading->body.size_bytes);
+}
 
 int body_copy_file(struct tol_link *link, const struct reading *reading,
 		   void *buf);
+int body_map_file(struct tol_link *link, const struct reading *reading,
+		  void **ret_address);
 void body_remove_file(struct tol_link *link, const struct reading *reading);
+void body_read_extra(const struct tol_link *link, const struct reading *reading,
+		     struct body_extra_layout *ret_extra);
 
 /*
  * These two read what may be overwritten meanwhile. The caller believes them, an
@@ -49,34 +90,42 @@ static inline int body_look(struct tol_link *link, uint32_t unit,
 			    struct reading *ret_reading)
 {
 	const struct body_layout *layout = pool_at(link, unit);
-	uint64_t span_bytes = sizeof(*layout) + sizeof(ret_reading->serial);
 
-	if (!pool_may_read(link, unit, span_bytes))
+	if (!pool_may_read(link, unit, sizeof(*layout) +
+				       sizeof(ret_reading->serial)))
 		return -EBADMSG;
 	ret_reading->unit = unit;
+	ret_reading->offset_bytes = sizeof(*layout);
 	copy_unsettled(&ret_reading->body, layout, sizeof(*layout));
-	copy_unsettled(&ret_reading->serial, layout + 1,
-		       sizeof(ret_reading->serial));
-	if (ret_reading->body.size_bytes > PTRDIFF_MAX)
+	if (ret_reading->body.flags & BODY_HAS_EXTRA)
+		ret_reading->offset_bytes = BODY_EXTRA_OFFSET_BYTES;
+	if (ret_reading->body.size_bytes > PTRDIFF_MAX ||
+	    (!(ret_reading->body.flags & BODY_IN_FILE) &&
+	     ret_reading->body.size_bytes > BODY_IN_POOL_MAX_BYTES) ||
+	    !pool_may_read(link, unit, body_span_bytes(ret_reading)))
 		return -EBADMSG;
 	if (ret_reading->body.flags & BODY_IN_FILE)
-		return 0;
-	span_bytes = sizeof(*layout) + ret_reading->body.size_bytes;
-	if (ret_reading->body.size_bytes > BODY_IN_POOL_MAX_BYTES ||
-	    !pool_may_read(link, unit, span_bytes))
-		return -EBADMSG;
+		copy_unsettled(&ret_reading->serial,
+			       (const uint8_t *)layout +
+				       ret_reading->offset_bytes,
+			       sizeof(ret_reading->serial));
 	return 0;
+}
+
+static inline const void *body_at(const struct tol_link *link,
+				  const struct reading *reading)
+{
+	return (const uint8_t *)pool_at(link, reading->unit) +
+	       reading->offset_bytes;
 }
 
 static inline int body_copy(struct tol_link *link,
 			    const struct reading *reading, void *buf)
 {
-	const struct body_layout *layout = pool_at(link, reading->unit);
-
 	if (reading->body.flags & BODY_IN_FILE)
 		return body_copy_file(link, reading, buf);
 	if (reading->body.size_bytes > 0)
-		copy_unsettled(buf, layout + 1,
+		copy_unsettled(buf, body_at(link, reading),
 			       (size_t)reading->body.size_bytes);
 	return 0;
 }
@@ -89,16 +138,30 @@ static inline void body_consume(struct tol_link *link,
 		body_remove_file(link, reading);
 }
 
-static inline void body_describe(const struct reading *reading,
-				 uint64_t position,
+/* Before the message is consumed, if it has an extra. */
+static inline void body_describe(const struct tol_link *link,
+				 const struct reading *reading,
+				 uint64_t position, uint32_t tries,
 				 struct tol_message *ret_message)
 {
-	*ret_message = (struct tol_message){
-		.size_bytes = (size_t)reading->body.size_bytes,
-		.sender_pid = (pid_t)reading->body.sender_pid,
-		.sender_uid = (uid_t)reading->body.sender_uid,
-		.position = position,
-	};
+	ret_message->size_bytes = (size_t)reading->body.size_bytes;
+	ret_message->tag = reading->body.tag;
+	ret_message->position = position;
+	ret_message->sender_pid = (pid_t)reading->body.sender_pid;
+	ret_message->sender_uid = (uid_t)reading->body.sender_uid;
+	ret_message->tries = tries;
+	ret_message->has_segment = 0;
+	ret_message->body = NULL;
+	ret_message->hold = 0;
+	if (reading->body.flags & BODY_HAS_SEGMENT &&
+	    reading->body.flags & BODY_HAS_EXTRA) {
+		struct body_extra_layout extra;
+
+		body_read_extra(link, reading, &extra);
+		ret_message->has_segment = 1;
+		memcpy(ret_message->segment.bytes, extra.segment,
+		       sizeof(extra.segment));
+	}
 }
 
 #endif

@@ -34,12 +34,45 @@ bool body_file_parse(const char *name, struct body_file_name *ret_name)
 	return true;
 }
 
+static int map_private_to_us(int fd, size_t size_bytes, bool writable,
+			     void **ret_address)
+{
+	int err = sys_map(fd, 0, size_bytes, writable, NULL, ret_address);
+
+	if (err < 0)
+		return err;
+	err = sys_keep_from_child(*ret_address, size_bytes);
+	if (err < 0)
+		sys_unmap(*ret_address, size_bytes);
+	return err;
+}
+
+/* What is to be a file: bytes to be written, or a mapping to be made. */
+struct content {
+	const void *body;
+	size_t size_bytes;
+	void **ret_address;
+};
+
+static int fill_file(int fd, const struct content *content)
+{
+	int err = sys_reserve(fd, 0, content->size_bytes);
+	ssize_t n;
+
+	if (err < 0)
+		return err;
+	if (content->ret_address)
+		return map_private_to_us(fd, content->size_bytes, true,
+					 content->ret_address);
+	n = sys_pwrite(fd, content->body, content->size_bytes, 0);
+	return n < 0 ? (int)n : 0;
+}
+
 static int write_file(struct tol_link *link, const struct space *space,
-		      const void *body, size_t size_bytes, const char *name)
+		      const struct content *content, const char *name)
 {
 	struct sys_stat st;
 	int fd, err;
-	ssize_t n;
 
 	err = sys_stat_at(space->fd, link->name, &st);
 	if (err < 0)
@@ -49,21 +82,19 @@ static int write_file(struct tol_link *link, const struct space *space,
 		return fd;
 	/* Where the sender may do that: for those who share by a group. */
 	sys_set_group(fd, st.gid);
-	err = sys_reserve(fd, 0, size_bytes);
-	if (err == 0) {
-		n = sys_pwrite(fd, body, size_bytes, 0);
-		err = n < 0 ? (int)n : 0;
-	}
+	err = fill_file(fd, content);
 	if (err == 0) {
 		store_release_32(&link->head->has_body_files, 1);
 		err = sys_link_unnamed(fd, space->fd, name);
+		if (err < 0 && content->ret_address)
+			sys_unmap(*content->ret_address, content->size_bytes);
 	}
 	sys_close(fd);
 	return err;
 }
 
-int body_file_write(struct tol_link *link, const void *body, size_t size_bytes,
-		    uint64_t *ret_serial)
+static int make_file(struct tol_link *link, const struct content *content,
+		     uint64_t *ret_serial)
 {
 	struct space space;
 	char name[NAME_BYTES];
@@ -79,7 +110,7 @@ int body_file_write(struct tol_link *link, const void *body, size_t size_bytes,
 		/* An heir goes on counting; a file that is left is passed. */
 		serial = fetch_add_64(&link->own->body_serial, 1);
 		make_name(name, link->id, link->number, serial);
-		err = write_file(link, &space, body, size_bytes, name);
+		err = write_file(link, &space, content, name);
 	} while (err == -EEXIST);
 	space_close(&space);
 	if (err == 0)
@@ -87,6 +118,25 @@ int body_file_write(struct tol_link *link, const void *body, size_t size_bytes,
 	else
 		body_file_end_draft(link);
 	return err;
+}
+
+int body_file_write(struct tol_link *link, const void *body, size_t size_bytes,
+		    uint64_t *ret_serial)
+{
+	struct content content = { .body = body, .size_bytes = size_bytes };
+
+	return make_file(link, &content, ret_serial);
+}
+
+int body_file_make(struct tol_link *link, size_t size_bytes,
+		   uint64_t *ret_serial, void **ret_address)
+{
+	struct content content = {
+		.size_bytes = size_bytes,
+		.ret_address = ret_address,
+	};
+
+	return make_file(link, &content, ret_serial);
 }
 
 void body_file_end_draft(struct tol_link *link)
@@ -114,34 +164,62 @@ int body_file_may_be_draft(int fd, const struct mailbox_geometry *geometry,
 	return record.body_drafts_count > 0;
 }
 
-ssize_t body_file_read(struct tol_link *link, uint32_t number, uint64_t serial,
-		       void *buf, size_t size_bytes)
+/*
+ * Whoever may write the mailbox is trusted with what it sends, so the file may be
+ * anybody's, also in a space that all may write: no other user can take the place
+ * of a sender's file there.
+ */
+static int open_file(struct tol_link *link, uint32_t number, uint64_t serial,
+		     struct sys_stat *ret_st)
 {
 	struct space space;
-	struct sys_stat st;
 	char name[NAME_BYTES];
 	int fd, err;
-	ssize_t n;
 
 	err = space_open(&space, link->space_path, false);
 	if (err < 0)
 		return err;
 	make_name(name, link->id, number, serial);
-	/*
-	 * Whoever may write the mailbox is trusted with what it sends, so the
-	 * file may be anybody's, also in a space that all may write: no other
-	 * user can take the place of a sender's file there.
-	 */
 	fd = sys_open_read(space.fd, name);
 	space_close(&space);
 	if (fd < 0)
 		return fd == -ENOENT || fd == -ELOOP ? -EBADMSG : fd;
-	err = sys_stat_fd(fd, &st);
-	if (err == 0 && !S_ISREG(st.mode))
+	err = sys_stat_fd(fd, ret_st);
+	if (err == 0 && !S_ISREG(ret_st->mode))
 		err = -EBADMSG;
-	n = err < 0 ? err : sys_pread(fd, buf, size_bytes, 0);
+	if (err == 0)
+		return fd;
+	sys_close(fd);
+	return err;
+}
+
+ssize_t body_file_read(struct tol_link *link, uint32_t number, uint64_t serial,
+		       void *buf, size_t size_bytes)
+{
+	struct sys_stat st;
+	int fd = open_file(link, number, serial, &st);
+	ssize_t n;
+
+	if (fd < 0)
+		return fd;
+	n = sys_pread(fd, buf, size_bytes, 0);
 	sys_close(fd);
 	return n;
+}
+
+int body_file_map(struct tol_link *link, uint32_t number, uint64_t serial,
+		  size_t size_bytes, void **ret_address)
+{
+	struct sys_stat st;
+	int fd = open_file(link, number, serial, &st);
+	int err = -EBADMSG;
+
+	if (fd < 0)
+		return fd;
+	if (st.size_bytes >= size_bytes)
+		err = map_private_to_us(fd, size_bytes, false, ret_address);
+	sys_close(fd);
+	return err;
 }
 
 void body_file_remove(struct tol_link *link, uint32_t number, uint64_t serial)
@@ -156,20 +234,38 @@ void body_file_remove(struct tol_link *link, uint32_t number, uint64_t serial)
 	space_close(&space);
 }
 
+static bool is_that_body(const struct peek_body *body, uint32_t number,
+			 uint64_t serial)
+{
+	return (body->body.flags & BODY_IN_FILE) &&
+	       body->body.sender_number == number && body->serial == serial;
+}
+
+/* First the queue: a message goes from there to the cells. */
 int body_file_is_queued(int fd, const struct mailbox_geometry *geometry,
 			uint32_t number, uint64_t serial)
 {
-	for (uint64_t i = 0; i < geometry->capacity_msgs; i++) {
-		struct peek_body body;
-		int err = peek_slot(fd, geometry, i, &body);
+	struct peek_body body;
+	struct peek_hold hold;
+	uint32_t high;
+	int err;
 
+	for (uint64_t i = 0; i < geometry->capacity_msgs; i++) {
+		err = peek_slot(fd, geometry, i, &body);
 		if (err < 0)
 			return err;
-		if (err == 1 && (body.body.flags & BODY_IN_FILE) &&
-		    body.body.sender_number == number && body.serial == serial)
+		if (err == 1 && is_that_body(&body, number, serial))
 			return 1;
 	}
-	return 0;
+	err = peek_holds_high(fd, &high);
+	for (uint32_t i = 0; i < high && err == 0; i++) {
+		err = peek_hold(fd, geometry, i, &hold);
+		if (err == 1 && is_that_body(&hold.body, number, serial))
+			return 1;
+		if (err > 0)
+			err = 0;
+	}
+	return err;
 }
 
 struct sweep {

@@ -29,6 +29,10 @@
 int body_file_write(struct tol_link *link, const void *body, size_t size_bytes,
 		    uint64_t *ret_serial);
 
+/* The same, mapped to be written in place; not in a forked child. */
+int body_file_make(struct tol_link *link, size_t size_bytes,
+		   uint64_t *ret_serial, void **ret_address);
+
 /* The message is there, or the file is gone. */
 void body_file_end_draft(struct tol_link *link);
 
@@ -46,6 +50,10 @@ int body_file_may_be_draft(int fd, const struct mailbox_geometry *geometry,
 ssize_t body_file_read(struct tol_link *link, uint32_t number, uint64_t serial,
 		       void *buf, size_t size_bytes);
 
+/* The same, mapped to be read, whole. Return: 0; also -ENOMEM */
+int body_file_map(struct tol_link *link, uint32_t number, uint64_t serial,
+		  size_t size_bytes, void **ret_address);
+
 void body_file_remove(struct tol_link *link, uint32_t number, uint64_t serial);
 
 /* What a hidden name says. Return: false if it is no body's name */
@@ -62,7 +70,7 @@ bool body_file_parse(const char *name, struct body_file_name *ret_name);
 void body_file_sweep(struct tol_link *link, int fd, uint32_t number);
 
 /*
- * Is there a queued message with that body? Reads the mailbox by descriptor
+ * Is there a message with that body, queued or held? Reads the mailbox by descriptor
  * alone. Return: 1, 0, -errno
  */
 int body_file_is_queued(int fd, const struct mailbox_geometry *geometry,

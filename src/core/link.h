@@ -16,6 +16,7 @@
 #include "base/lock.h"
 #include "base/robust.h"
 #include "base/sys.h"
+#include "core/maps.h"
 #include "core/pool.h"
 #include "core/spin.h"
 #include "layout/mailbox.h"
@@ -27,6 +28,8 @@ struct tol_link {
 	uint64_t *ring;
 	struct participant_layout *participants;
 	struct participant_layout *own;
+	uint64_t *holds;
+	struct hold_layout *hold_records;
 	uint32_t *chunks;
 	uint8_t *pool_bytes;
 	uint64_t capacity_msgs;
@@ -36,18 +39,23 @@ struct tol_link {
 	uint32_t pid, uid;
 	unsigned int flags;		/* TOL_ of tol_open() */
 	bool may_spin;
+	bool is_dead_view;		/* of NAME:dead */
 	const struct futex_ops *futex;
 	struct mailbox_geometry geometry;
 	uint64_t device, inode;
 	uint64_t id;
 	char *space_path;
 	char *name;
+	int64_t clock_offset_ns;	/* own clock minus that of all: sys.h */
+	struct maps maps;
 
 	/* Hints of its own: never ahead of the truth; see ring.c. */
 	_Alignas(64) uint64_t send_position;
 	struct spin send_spin;
 	_Alignas(64) uint64_t recv_position;
 	struct spin recv_spin;
+	uint32_t hold_hint;		/* a cell that may be free */
+	uint64_t swept_ns;		/* when holders were last asked for */
 
 	_Alignas(64) struct pool pool;
 };
@@ -67,6 +75,20 @@ static inline int link_check(struct tol_link *link)
 	if (__builtin_expect(control != CONTROL_LIVE, 0))
 		return link_state_slow(link, control);
 	return 0;
+}
+
+/*
+ * Times in shared memory are of a clock that is the same in every time namespace;
+ * this process's own is another one.
+ */
+static inline int64_t link_shared_ns(const struct tol_link *link, int64_t own_ns)
+{
+	return own_ns - link->clock_offset_ns;
+}
+
+static inline int64_t link_own_ns(const struct tol_link *link, int64_t shared_ns)
+{
+	return shared_ns + link->clock_offset_ns;
 }
 
 /* Nobody uses it any more until it is repaired. Return: -EBADMSG */

@@ -164,6 +164,9 @@ static void set_addresses(struct tol_link *link, void *address)
 	link->ring = (uint64_t *)(void *)(bytes + g->ring_offset);
 	link->participants = (struct participant_layout *)(void *)(
 		bytes + g->participants_offset);
+	link->holds = (uint64_t *)(void *)(bytes + g->holds_offset);
+	link->hold_records = (struct hold_layout *)(void *)(
+		bytes + g->hold_records_offset);
 	link->chunks = (uint32_t *)(void *)(bytes + g->chunks_offset);
 	link->pool_bytes = bytes + g->pool_offset;
 	link->capacity_msgs = g->capacity_msgs;
@@ -176,6 +179,7 @@ static void set_addresses(struct tol_link *link, void *address)
 
 static void free_link(struct tol_link *link)
 {
+	maps_fini(link);
 	pool_fini(link);
 	if (link->head && link->process_number == fork_process_number())
 		sys_unmap(link->head, link->geometry.file_bytes);
@@ -238,8 +242,6 @@ static struct tol_link *new_link(const char *name, unsigned int flags)
 	if (!link)
 		return NULL;
 	memset(link, 0, sizeof(*link));
-	if (!(flags & (TOL_SEND | TOL_RECV)))
-		flags |= TOL_SEND | TOL_RECV;
 	link->flags = flags;
 	link->process_number = fork_process_number();
 	link->pid = (uint32_t)sys_pid();
@@ -248,6 +250,8 @@ static struct tol_link *new_link(const char *name, unsigned int flags)
 	link->may_spin = !(flags & TOL_SPIN_NEVER) && sys_cpus_count() > 1;
 	spin_init(&link->send_spin);
 	spin_init(&link->recv_spin);
+	link->clock_offset_ns = sys_clock_offset_ns();
+	maps_init(&link->maps);
 	link->name = strdup(name);
 	if (pool_init(link) < 0) {
 		free(link->name);
@@ -257,24 +261,61 @@ static struct tol_link *new_link(const char *name, unsigned int flags)
 	return link;
 }
 
-int tol_open(struct tol_link **ret_link, const char *address,
+/* What an address says. */
+struct address {
+	char name[TOL_NAME_MAX_BYTES + 1];
+	bool is_dead_view;
+};
+
+static int parse_address(const char *text, struct address *ret_address)
+{
+	const char *suffix = text ? strchr(text, ':') : NULL;
+	size_t length;
+
+	if (!text)
+		return -EINVAL;
+	ret_address->is_dead_view = suffix && strcmp(suffix, ":dead") == 0;
+	length = ret_address->is_dead_view ? (size_t)(suffix - text)
+					   : strlen(text);
+	if (length > TOL_NAME_MAX_BYTES)
+		return -EINVAL;
+	memcpy(ret_address->name, text, length);
+	ret_address->name[length] = '\0';
+	return space_check_name(ret_address->name);
+}
+
+/* Dead letters can only be received. */
+static int check_flags(unsigned int *flags, bool is_dead_view)
+{
+	if ((*flags & ~(TOL_SEND | TOL_RECV | TOL_SPIN_NEVER | TOL_SPIN_ONLY)) ||
+	    ((*flags & TOL_SPIN_NEVER) && (*flags & TOL_SPIN_ONLY)) ||
+	    (is_dead_view && (*flags & TOL_SEND)))
+		return -EINVAL;
+	if (!(*flags & (TOL_SEND | TOL_RECV)))
+		*flags |= is_dead_view ? TOL_RECV : TOL_SEND | TOL_RECV;
+	return 0;
+}
+
+int tol_open(struct tol_link **ret_link, const char *address_text,
 	     const struct tol_open_opts *opts)
 {
 	unsigned int flags = opts ? opts->flags : 0;
+	struct address address;
 	struct tol_link *link;
 	struct space space;
 	int err;
 
-	if (!ret_link || space_check_name(address) < 0 ||
-	    (flags & ~(TOL_SEND | TOL_RECV | TOL_SPIN_NEVER | TOL_SPIN_ONLY)) ||
-	    ((flags & TOL_SPIN_NEVER) && (flags & TOL_SPIN_ONLY)))
+	if (!ret_link || parse_address(address_text, &address) < 0 ||
+	    check_flags(&flags, address.is_dead_view) < 0)
 		return -EINVAL;
 	err = fork_init();
 	if (err == 0)
 		err = space_open(&space, opts ? opts->space : NULL, false);
 	if (err < 0)
 		return err;
-	link = new_link(address, flags);
+	link = new_link(address.name, flags);
+	if (link)
+		link->is_dead_view = address.is_dead_view;
 	err = link ? open_in(link, &space) : -ENOMEM;
 	space_close(&space);
 	if (err < 0) {
@@ -290,6 +331,7 @@ void tol_close(struct tol_link *link)
 {
 	if (!link)
 		return;
+	maps_fini(link);
 	if (link->process_number == fork_process_number()) {
 		if (load_relaxed_32(&link->head->chunks_high) >
 			    TRIM_FROM_CHUNKS &&

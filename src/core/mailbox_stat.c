@@ -68,6 +68,42 @@ static int stat_participants(int fd, const struct mailbox_layout *head,
 	return 0;
 }
 
+/* What is out of the queue. */
+static int stat_holds(int fd, const struct mailbox_geometry *geometry,
+		      struct tol_mailbox_stat *stat)
+{
+	uint32_t high;
+	int err = peek_holds_high(fd, &high);
+
+	for (uint32_t i = 0; i < high && err >= 0; i++) {
+		struct peek_hold hold;
+
+		err = peek_hold(fd, geometry, i, &hold);
+		if (err != 1)
+			continue;
+		switch (hold_state(hold.word)) {
+		case HOLD_RETURNED:
+			stat->returned_msgs++;
+			stat->queued_msgs++;
+			stat->queued_bytes += hold.body.body.size_bytes;
+			break;
+		case HOLD_DEAD:
+			stat->dead_msgs++;
+			break;
+		case HOLD_HELD:
+		case HOLD_HELD_DEAD:
+			stat->held_msgs++;
+			break;
+		}
+		if (hold.body.body.flags & BODY_IN_FILE)
+			stat->memory_bytes += (hold.body.body.size_bytes +
+					       MAILBOX_PAGE_BYTES - 1) /
+					      MAILBOX_PAGE_BYTES *
+					      MAILBOX_PAGE_BYTES;
+	}
+	return err < 0 ? err : 0;
+}
+
 static enum tol_mailbox_state state_of(const struct mailbox_layout *head)
 {
 	switch (head->control & CONTROL_STATE_MASK) {
@@ -118,6 +154,11 @@ static int stat_open(int fd, const struct sys_stat *st,
 	stat.gid = st->gid;
 	stat.creator_pid = (pid_t)head.creator_pid;
 	stat.created_unix_ns = head.created_unix_ns;
+	err = stat_holds(fd, &geometry, &stat);
+	if (err == -EBADMSG)
+		stat.state = TOL_MAILBOX_QUARANTINED;
+	else if (err < 0)
+		return err;
 	err = stat_participants(fd, &head, &geometry, &stat, visit, context);
 	if (err == 0)
 		*ret_stat = stat;

@@ -16,7 +16,9 @@
 #include <string.h>
 
 #include "base/presence.h"
+#include "core/bell.h"
 #include "core/body_file.h"
+#include "core/hold.h"
 #include "core/ring.h"
 #include "core/space.h"
 
@@ -132,6 +134,16 @@ static void write_record(struct tol_link *link)
 	store_release_32(&own->state, PARTICIPANT_JOINED);
 }
 
+/* Armed: killed in between, a sleeper wakes and sees what came back. */
+static void return_holds_of(struct tol_link *link, uint32_t number)
+{
+	struct bell_waiter waiter;
+
+	bell_begin(&waiter, link, BELL_RECEIVERS, TOL_NOWAIT);
+	hold_return_all_of(link, number);
+	bell_end(&waiter);
+}
+
 int participant_join(struct tol_link *link, int fd)
 {
 	uint32_t number = 0;
@@ -147,6 +159,7 @@ int participant_join(struct tol_link *link, int fd)
 	link->own = &link->participants[number];
 	if (load_relaxed_32(&link->own->state) == PARTICIPANT_JOINED)
 		body_file_sweep(link, fd, number);
+	return_holds_of(link, number);
 	err = ring_find_tail(link, &tail); /* participant-tail */
 	if (err == 0)
 		err = pool_adopt(link, tail);
@@ -157,6 +170,7 @@ int participant_join(struct tol_link *link, int fd)
 
 void participant_leave(struct tol_link *link)
 {
+	return_holds_of(link, link->number);
 	store_release_32(&link->own->state, PARTICIPANT_FREE);
 }
 
@@ -170,6 +184,7 @@ static int reap(struct tol_link *link, int fd, uint32_t number)
 
 	if (presence_take(fd, number, false) < 0)
 		return 0;
+	return_holds_of(link, number);
 	says_dead = says_joined(link, number);
 	has_chunks = pool_has_chunks_of(link, number);
 	if (says_dead)
@@ -178,9 +193,8 @@ static int reap(struct tol_link *link, int fd, uint32_t number)
 	    ring_find_tail(link, &tail) == 0) { /* participant-tail */
 		if (ring_is_drained(link, tail)) {
 			store_relaxed_32(&record->current_chunk, 0);
-			pool_free_chunks_of(link, number);
-			has_chunks = false;
-			cleaned = 1;
+			has_chunks = !pool_free_chunks_of(link, number);
+			cleaned = says_dead || !has_chunks;
 		}
 		if (!has_chunks || says_dead) {
 			store_release_32(&record->state, PARTICIPANT_FREE);

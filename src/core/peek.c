@@ -27,19 +27,31 @@ int peek_head(int fd, struct mailbox_layout *ret_head,
 	return mailbox_check(ret_head, st.size_bytes, ret_geometry);
 }
 
-static int read_body(int fd, const struct mailbox_geometry *geometry,
-		     uint64_t word, struct peek_body *ret_body)
+static int read_at(int fd, void *buf, size_t size_bytes, uint64_t offset)
 {
-	uint64_t offset = geometry->pool_offset +
-			  (uint64_t)slot_unit(word) * MAILBOX_UNIT_BYTES;
-	ssize_t n;
+	ssize_t n = sys_pread(fd, buf, size_bytes, offset);
 
-	if (offset + sizeof(*ret_body) > geometry->file_bytes)
-		return -EBADMSG;
-	n = sys_pread(fd, ret_body, sizeof(*ret_body), offset);
 	if (n < 0)
 		return (int)n;
-	return (size_t)n < sizeof(*ret_body) ? -EBADMSG : 0;
+	return (size_t)n < size_bytes ? -EBADMSG : 0;
+}
+
+static int read_body(int fd, const struct mailbox_geometry *geometry,
+		     uint64_t unit, struct peek_body *ret_body)
+{
+	uint64_t offset = geometry->pool_offset + unit * MAILBOX_UNIT_BYTES;
+	int err;
+
+	if (unit > (geometry->file_bytes - geometry->pool_offset) /
+			   MAILBOX_UNIT_BYTES - 3)
+		return -EBADMSG;
+	err = read_at(fd, &ret_body->body, sizeof(ret_body->body), offset);
+	if (err < 0 || !(ret_body->body.flags & BODY_IN_FILE))
+		return err;
+	offset += sizeof(ret_body->body);
+	if (ret_body->body.flags & BODY_HAS_EXTRA)
+		offset += sizeof(struct body_extra_layout);
+	return read_at(fd, &ret_body->serial, sizeof(ret_body->serial), offset);
 }
 
 int peek_slot(int fd, const struct mailbox_geometry *geometry, uint64_t index,
@@ -55,14 +67,50 @@ int peek_slot(int fd, const struct mailbox_geometry *geometry, uint64_t index,
 		    (ssize_t)sizeof(word))
 			return -EBADMSG;
 		if (slot_state(word) != SLOT_FULL)
-			return slot_state(word) == SLOT_EMPTY ? 0 : -EBADMSG;
-		err = read_body(fd, geometry, word, ret_body);
+			return slot_state(word) ? 0 : -EBADMSG;
+		err = read_body(fd, geometry, slot_unit(word), ret_body);
 		if (err < 0)
 			return err;
 		if (sys_pread(fd, &again, sizeof(again), offset) !=
 		    (ssize_t)sizeof(again))
 			return -EBADMSG;
 	} while (again != word);
+	return 1;
+}
+
+int peek_holds_high(int fd, uint32_t *ret_high)
+{
+	return read_at(fd, ret_high, sizeof(*ret_high),
+		       offsetof(struct mailbox_layout, holds_high));
+}
+
+/* A claim may be no message yet: then what it names makes no sense. */
+int peek_hold(int fd, const struct mailbox_geometry *geometry, uint32_t number,
+	      struct peek_hold *ret_hold)
+{
+	uint64_t offset = geometry->holds_offset + number * sizeof(uint64_t);
+	uint64_t again;
+	int err, bad;
+
+	if (number >= MAILBOX_HOLDS_MAX)
+		return -EBADMSG;
+	do {
+		err = read_at(fd, &ret_hold->word, sizeof(ret_hold->word),
+			      offset);
+		if (err < 0 || hold_state(ret_hold->word) == HOLD_FREE)
+			return err;
+		err = read_at(fd, &ret_hold->record, sizeof(ret_hold->record),
+			      geometry->hold_records_offset +
+				      number * sizeof(ret_hold->record));
+		bad = err < 0 ? err : read_body(fd, geometry,
+						ret_hold->record.unit,
+						&ret_hold->body);
+		err = read_at(fd, &again, sizeof(again), offset);
+		if (err < 0)
+			return err;
+	} while (again != ret_hold->word);
+	if (bad < 0)
+		return hold_state(again) == HOLD_CLAIM ? 0 : bad;
 	return 1;
 }
 
@@ -113,6 +161,9 @@ static int scan_slots(int fd, const struct mailbox_geometry *geometry,
 			/* The position a lap before was filled and consumed. */
 			if (position >= n && position - n + 1 > queue->tail)
 				queue->tail = position - n + 1;
+		} else if (slot_state(words[i]) == SLOT_TAKEN) {
+			if (position + 1 > queue->tail)
+				queue->tail = position + 1;
 		} else {
 			return -EBADMSG;
 		}

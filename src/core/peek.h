@@ -24,6 +24,19 @@ int peek_head(int fd, struct mailbox_layout *ret_head,
 int peek_slot(int fd, const struct mailbox_geometry *geometry, uint64_t index,
 	      struct peek_body *ret_body);
 
+/* A hold cell that is in use. */
+struct peek_hold {
+	uint64_t word;
+	struct hold_layout record;
+	struct peek_body body;
+};
+
+int peek_holds_high(int fd, uint32_t *ret_high);
+
+/* Return: 1 a message is in cell @number; 0 none; -EBADMSG; -errno */
+int peek_hold(int fd, const struct mailbox_geometry *geometry, uint32_t number,
+	      struct peek_hold *ret_hold);
+
 /**
  * peek_queue - the first positions never filled and not consumed, and what lies
  * between, as found by one pass over the slots

@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "core/hold.h"
 #include "core/link.h"
 #include "core/participant.h"
 #include "core/ring.h"
@@ -229,11 +230,20 @@ static void add_idle(struct tol_link *link, struct extent *extent)
 	pool->idle_chunks += extent->chunks_count;
 }
 
+static bool is_pinned(const struct tol_link *link, uint32_t first_chunk,
+		      uint32_t chunks_count)
+{
+	return hold_pins(link, (uint64_t)first_chunk * MAILBOX_CHUNK_UNITS,
+			 (uint64_t)chunks_count * MAILBOX_CHUNK_UNITS);
+}
+
+/* First the queue: a message goes from there to the hold cells. */
 static bool is_free_again(const struct tol_link *link,
 			  const struct extent *extent)
 {
 	return load_acquire_32(&extent->writers_count) == 0 &&
-	       ring_is_drained(link, load_relaxed_64(&extent->end_position));
+	       ring_is_drained(link, load_relaxed_64(&extent->end_position)) &&
+	       !is_pinned(link, extent->first_chunk, extent->chunks_count);
 }
 
 /*
@@ -459,8 +469,9 @@ int pool_adopt(struct tol_link *link, uint64_t tail_position)
 	/* As reap() does: else one killed after the other would take new ones. */
 	if (ring_is_drained(link, tail_position)) {
 		set_current(link, NULL);
-		pool_free_chunks_of(link, link->number);
-		return 0;
+		if (pool_free_chunks_of(link, link->number))
+			return 0;
+		current = 0;
 	}
 	for (uint32_t chunk = 0; chunk < high; chunk++) {
 		struct extent *extent;
@@ -532,14 +543,21 @@ bool pool_has_chunks_of(struct tol_link *link, uint32_t number)
 	return false;
 }
 
-void pool_free_chunks_of(struct tol_link *link, uint32_t number)
+bool pool_free_chunks_of(struct tol_link *link, uint32_t number)
 {
 	uint32_t high = chunks_high(link);
+	bool is_all = true;
 
-	for (uint32_t chunk = 0; chunk < high; chunk++)
-		if (back_table(link, chunk) == 0 &&
-		    load_relaxed_32(&link->chunks[chunk]) == number + 1)
+	for (uint32_t chunk = 0; chunk < high; chunk++) {
+		if (back_table(link, chunk) < 0 ||
+		    load_relaxed_32(&link->chunks[chunk]) != number + 1)
+			continue;
+		if (is_pinned(link, chunk, 1))
+			is_all = false;
+		else
 			free_chunks(link, chunk, 1);
+	}
+	return is_all;
 }
 
 /*

@@ -68,9 +68,12 @@ void *pool_at(const struct tol_link *link, uint32_t unit);
 
 /*
  * Frees the chunks of a number that has no owner any more; the caller holds the
- * lock on it and has seen everything that was sent until then consumed.
+ * lock on it and has seen everything that was sent until then consumed. What is
+ * held stays.
+ *
+ * Return: whether that was all
  */
-void pool_free_chunks_of(struct tol_link *link, uint32_t number);
+bool pool_free_chunks_of(struct tol_link *link, uint32_t number);
 
 /* Does that number own chunks? */
 bool pool_has_chunks_of(struct tol_link *link, uint32_t number);

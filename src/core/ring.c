@@ -7,8 +7,8 @@
  * and 2; models/ring.pml checks it, with crashes at every step.
  *
  * Linearization: a send at the CAS EMPTY -> FULL (ring-publish), a receive at
- * the CAS FULL -> EMPTY (ring-consume); "full" and "empty" at the load of the
- * slot that says so.
+ * the CAS FULL -> EMPTY (ring-consume), a take at the CAS FULL -> TAKEN
+ * (ring-take); "full" and "empty" at the load of the slot that says so.
  *
  * Edges:
  *   ring-publish (release) -> ring-look (acquire): the receiver sees the body.
@@ -21,13 +21,16 @@
  *	which no correct process writes, and a mailbox in quarantine for nothing.
  *
  * Crash and stop: between the CAS and the hint there is nothing that a peer
- * needs; everybody steps over a hint that is behind. A hint is raised once
+ * needs; everybody steps over a hint that is behind. A slot that is TAKEN is
+ * emptied by whoever comes across it. A hint is raised once
  * in HINT_EVERY positions, so that one participant alone never reads the
  * other side's line.
  */
 #include "core/ring.h"
 
 #include <errno.h>
+
+#include "core/hold.h"
 
 #define HINT_EVERY 16u
 
@@ -74,6 +77,27 @@ static inline uint64_t larger(uint64_t a, uint64_t b)
 enum finding { FOUND, WAIT, STEP, NONSENSE };
 
 /*
+ * ring-taken: the slot says that the message is in a hold cell. The cell is told
+ * so, and then the slot is empty: in this order, or the cell would go on to
+ * another message. It was read between two looks at the slot that saw the same.
+ */
+static enum finding help_taken(const struct tol_link *link,
+			       const struct ring_gate *gate)
+{
+	uint64_t *slot = (uint64_t *)(uintptr_t)gate->slot;
+	uint64_t word = gate->word;
+	struct hold hold;
+	bool is_known = hold_look_at(link, slot_unit(word), &hold);
+
+	if (load_acquire_64(slot) != word)
+		return STEP;
+	if (!is_known || !hold_confirm(link, &hold))
+		return NONSENSE;
+	cas_64(slot, &word, slot_make(SLOT_EMPTY, slot_lap(word) + 1, 0));
+	return STEP;
+}
+
+/*
  * Looks at the slot of a position that is not ahead of T. On STEP *position
  * becomes a later one that is not ahead of T either: every slot that was
  * passed, and so all before it, have been filled.
@@ -96,8 +120,11 @@ static inline enum finding look_for_room(const struct tol_link *link,
 		*position += (uint64_t)(ahead - 1) * link->capacity_msgs + 1;
 		return STEP;
 	}
-	if (slot_state(gate->word) != SLOT_FULL || ahead < -1)
+	if (ahead < -1)
 		return NONSENSE;
+	if (slot_state(gate->word) != SLOT_FULL)
+		return slot_state(gate->word) == SLOT_TAKEN
+			       ? help_taken(link, gate) : NONSENSE;
 	if (ahead == -1)
 		return WAIT;
 	*position += (uint64_t)ahead * link->capacity_msgs + 1;
@@ -117,8 +144,10 @@ static inline enum finding look_for_message(const struct tol_link *link,
 	gate->word = load_acquire_64(gate->slot); /* ring-look */
 	ahead = slot_laps_ahead(gate->word, place.lap);
 	state = slot_state(gate->word);
-	if (ahead < 0 || (state != SLOT_FULL && state != SLOT_EMPTY))
+	if (ahead < 0)
 		return NONSENSE;
+	if (state != SLOT_FULL && state != SLOT_EMPTY)
+		return state == SLOT_TAKEN ? help_taken(link, gate) : NONSENSE;
 	if (ahead == 0)
 		return state == SLOT_FULL ? FOUND : WAIT;
 	*position += (uint64_t)(ahead - 1) * link->capacity_msgs + 1;
@@ -272,6 +301,38 @@ bool ring_consume(struct tol_link *link, const struct ring_message *message)
 	store_release_64(&link->recv_position, message->position + 1);
 	if (message->position % HINT_EVERY == HINT_EVERY - 1)
 		raise_hint(&link->head->head, message->position + 1);
+	return true;
+}
+
+bool ring_take(const struct tol_link *link, const struct ring_message *message,
+	       uint32_t cell)
+{
+	struct place place = place_of(link, message->position);
+	uint64_t word = message->word;
+	struct ring_gate gate = {
+		.slot = &link->ring[place.index],
+		.word = slot_make(SLOT_TAKEN, place.lap, cell),
+	};
+
+	if (!cas_64(&link->ring[place.index], &word, gate.word))
+		return false;
+	/* ring-take: taken. */
+	help_taken(link, &gate);
+	if (message->position % HINT_EVERY == HINT_EVERY - 1)
+		raise_hint(&link->head->head, message->position + 1);
+	return true;
+}
+
+bool ring_settle_taken(const struct tol_link *link, uint64_t position,
+		       uint32_t cell)
+{
+	struct place place = place_of(link, position);
+	struct ring_gate gate = { .slot = &link->ring[place.index] };
+
+	gate.word = load_acquire_64(gate.slot);
+	if (gate.word != slot_make(SLOT_TAKEN, place.lap, cell))
+		return false;
+	help_taken(link, &gate);
 	return true;
 }
 

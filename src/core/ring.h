@@ -58,6 +58,18 @@ bool ring_is_there(const struct tol_link *link,
 /* Return: true, the receive has happened; false somebody else was faster */
 bool ring_consume(struct tol_link *link, const struct ring_message *message);
 
+/* The same for a hold cell that is claimed for it. */
+bool ring_take(const struct tol_link *link, const struct ring_message *message,
+	       uint32_t cell);
+
+/*
+ * Before a cell is done with its message: its slot must not speak of it any more.
+ *
+ * Return: whether it did
+ */
+bool ring_settle_taken(const struct tol_link *link, uint64_t position,
+		       uint32_t cell);
+
 /* Is nothing queued before @end any more? */
 bool ring_is_drained(const struct tol_link *link, uint64_t end_position);
 

@@ -22,6 +22,11 @@ uint64_t mailbox_signature(void)
 	hash = fold(hash, offsetof(struct mailbox_layout, head));
 	hash = fold(hash, sizeof(struct participant_layout));
 	hash = fold(hash, sizeof(struct body_layout));
+	hash = fold(hash, offsetof(struct mailbox_layout, returns));
+	hash = fold(hash, sizeof(struct body_extra_layout));
+	hash = fold(hash, sizeof(struct hold_layout));
+	hash = fold(hash, HOLD_GRANT_SHIFT << 8 | HOLD_BUMP_SHIFT);
+	hash = fold(hash, MAILBOX_HOLDS_MAX);
 	hash = fold(hash, MAILBOX_PARTICIPANTS_MAX);
 	hash = fold(hash, MAILBOX_UNIT_BYTES);
 	hash = fold(hash, MAILBOX_CHUNK_UNITS);
@@ -48,8 +53,12 @@ bool mailbox_compute(uint64_t capacity_msgs, uint32_t pool_chunks,
 	g.ring_offset = MAILBOX_PAGE_BYTES;
 	g.participants_offset = g.ring_offset +
 		round_up(capacity_msgs * sizeof(uint64_t), MAILBOX_PAGE_BYTES);
-	g.chunks_offset = g.participants_offset +
+	g.holds_offset = g.participants_offset +
 		MAILBOX_PARTICIPANTS_MAX * sizeof(struct participant_layout);
+	g.hold_records_offset = g.holds_offset +
+		MAILBOX_HOLDS_MAX * sizeof(uint64_t);
+	g.chunks_offset = g.hold_records_offset +
+		MAILBOX_HOLDS_MAX * sizeof(struct hold_layout);
 	g.pool_offset = round_up(g.chunks_offset +
 				 pool_chunks * sizeof(uint32_t),
 				 MAILBOX_CHUNK_BYTES);

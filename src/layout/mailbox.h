@@ -9,6 +9,10 @@
  *	ring_offset	uint64_t slot[capacity]			whole pages
  *	participants_	struct participant_layout[4096]		backed up to
  *	  offset						participants_high
+ *	holds_offset	uint64_t hold_word[65536]		backed up to
+ *								holds_high
+ *	hold_records_	struct hold_layout[65536]		the same
+ *	  offset
  *	chunks_offset	uint32_t chunk[pool_chunks]		backed up to
  *								chunks_high
  *	pool_offset	uint8_t unit[pool_chunks][1024][64]	backed where
@@ -21,6 +25,8 @@
  *	head <= H <= T <= H + capacity		tail <= T
  *	participants_high >= any number ever taken, + 1
  *	chunks_high >= any chunk ever taken, + 1
+ *	holds_high > any hold cell ever used
+ *	returns has count 0 => no hold cell is RETURNED; dead_letters: DEAD
  */
 
 #include <stdbool.h>
@@ -34,6 +40,7 @@
 #define MAILBOX_POOL_CHUNKS_MAX 65536u
 #define MAILBOX_POOL_CHUNKS_MIN 64u
 #define MAILBOX_PARTICIPANTS_MAX 4096u
+#define MAILBOX_HOLDS_MAX 65536u
 #define MAILBOX_CAPACITY_MAX_MSGS (UINT64_C(1) << 20)
 
 /* Low 8 bits of control; above them the remover's presence number. */
@@ -51,11 +58,11 @@
 /*
  *	  0 .. 31	head
  *	 32 .. 63	fixed when it was made
- *	128 .. 159	control and bell: read by every call, written when
- *			somebody sleeps or removes it
+ *	128 .. 191	control, bell and what came back: read by every call,
+ *			written when somebody sleeps, returns or removes
  *	256 .. 263	tail hint		any sender
  *	384 .. 391	head hint		any receiver
- *	512 .. 523	marks that only grow	any participant
+ *	512 .. 527	marks that only grow	any participant
  */
 struct mailbox_layout {
 	struct object_layout object;
@@ -71,7 +78,12 @@ struct mailbox_layout {
 	uint64_t receivers;	/* {count, epoch} of sleepers in receive */
 	uint64_t senders;	/* {count, epoch} of sleepers in send */
 	uint32_t bell;		/* always 0 */
-	uint8_t pad_156[100];
+	uint32_t pad_156;
+	uint64_t returns;	/* {count, epoch}: 0, nothing has come back */
+	uint64_t dead_letters;	/* the same for dead letters */
+	uint64_t dead_receivers; /* {count, epoch} asleep for dead letters */
+	uint64_t lease_due;	/* when the first lease may end; see hold.c */
+	uint8_t pad_192[64];
 
 	uint64_t tail;
 	uint8_t pad_264[120];
@@ -82,6 +94,7 @@ struct mailbox_layout {
 	uint32_t participants_high;
 	uint32_t chunks_high;
 	uint32_t has_body_files;	/* 0, or 1 for good */
+	uint32_t holds_high;
 };
 
 static_assert(offsetof(struct mailbox_layout, capacity_msgs) == 32, "layout");
@@ -93,11 +106,16 @@ static_assert(offsetof(struct mailbox_layout, control) == 128, "layout");
 static_assert(offsetof(struct mailbox_layout, receivers) == 136, "layout");
 static_assert(offsetof(struct mailbox_layout, senders) == 144, "layout");
 static_assert(offsetof(struct mailbox_layout, bell) == 152, "layout");
+static_assert(offsetof(struct mailbox_layout, returns) == 160, "layout");
+static_assert(offsetof(struct mailbox_layout, dead_letters) == 168, "layout");
+static_assert(offsetof(struct mailbox_layout, dead_receivers) == 176, "layout");
+static_assert(offsetof(struct mailbox_layout, lease_due) == 184, "layout");
 static_assert(offsetof(struct mailbox_layout, tail) == 256, "layout");
 static_assert(offsetof(struct mailbox_layout, head) == 384, "layout");
 static_assert(offsetof(struct mailbox_layout, participants_high) == 512, "layout");
 static_assert(offsetof(struct mailbox_layout, chunks_high) == 516, "layout");
 static_assert(offsetof(struct mailbox_layout, has_body_files) == 520, "layout");
+static_assert(offsetof(struct mailbox_layout, holds_high) == 524, "layout");
 static_assert(sizeof(struct mailbox_layout) <= MAILBOX_PAGE_BYTES, "layout");
 
 /*
@@ -142,10 +160,12 @@ static_assert(sizeof(struct participant_layout) == 128, "layout");
  * sender before the message exists, not after, until it is consumed.
  */
 #define BODY_IN_FILE 1u		/* the bytes are the file's serial, 8 bytes */
+#define BODY_HAS_EXTRA 2u	/* struct body_extra_layout comes before them */
+#define BODY_HAS_SEGMENT 4u	/* its segment bytes are those of a handle */
 
 struct body_layout {
 	uint64_t size_bytes;	/* of the message */
-	uint64_t tag;		/* 0 */
+	uint64_t tag;
 	uint32_t flags;
 	uint32_t sender_number;
 	uint32_t sender_pid;
@@ -154,6 +174,84 @@ struct body_layout {
 
 static_assert(offsetof(struct body_layout, flags) == 16, "layout");
 static_assert(sizeof(struct body_layout) == 32, "layout");
+
+/* What few messages have; and all that were written in place. */
+struct body_extra_layout {
+	int64_t expires_ns;	/* base/clock.h, or 0 never */
+	uint8_t pad_8[24];
+	uint8_t segment[64];	/* a handle */
+};
+
+static_assert(offsetof(struct body_extra_layout, segment) == 32, "layout");
+static_assert(sizeof(struct body_extra_layout) == 96, "layout");
+
+/*
+ * A hold cell: one message that somebody has taken, or that came back, or a
+ * dead letter. The word says which; the record is written by the owner of a
+ * claim, before the message is its, and then stays as it is, save the deadline.
+ *
+ *	 63        44 43               15 14          3 2     0
+ *	+------------+-------------------+-------------+-------+
+ *	|    bump    |       grant       |    owner    | state |
+ *	+------------+-------------------+-------------+-------+
+ *
+ * grant: goes up by one each time that somebody gets the cell, or the message
+ * in it. bump: by one with every other change.
+ */
+#define HOLD_FREE 0u
+#define HOLD_CLAIM 1u		/* the owner is about to take a message */
+#define HOLD_HELD 2u
+#define HOLD_RETURNED 3u	/* for whoever comes first */
+#define HOLD_DEAD 4u		/* a dead letter */
+#define HOLD_HELD_DEAD 5u	/* a dead letter that somebody has taken */
+#define HOLD_STATE_MASK UINT64_C(7)
+#define HOLD_OWNER_SHIFT 3
+#define HOLD_OWNER_MASK UINT64_C(0xfff)
+#define HOLD_GRANT_SHIFT 15
+#define HOLD_GRANT_MASK UINT64_C(0x1fffffff)
+#define HOLD_BUMP_SHIFT 44
+
+struct hold_layout {
+	uint64_t position;
+	uint64_t unit;
+	uint64_t units_count;	/* that its body takes in the pool */
+	int64_t deadline_ns;	/* base/clock.h; of the grant below */
+	uint32_t deadline_grant;
+	uint32_t first_grant;	/* tries = grant - first_grant + 1 */
+	uint8_t pad_40[24];
+};
+
+static_assert(offsetof(struct hold_layout, deadline_ns) == 24, "layout");
+static_assert(sizeof(struct hold_layout) == 64, "layout");
+static_assert(MAILBOX_PARTICIPANTS_MAX - 1 == HOLD_OWNER_MASK, "layout");
+
+static inline uint64_t hold_make(unsigned int state, uint32_t owner,
+				 uint64_t grant, uint64_t bump)
+{
+	return state | (uint64_t)owner << HOLD_OWNER_SHIFT |
+	       (grant & HOLD_GRANT_MASK) << HOLD_GRANT_SHIFT |
+	       bump << HOLD_BUMP_SHIFT;
+}
+
+static inline unsigned int hold_state(uint64_t word)
+{
+	return (unsigned int)(word & HOLD_STATE_MASK);
+}
+
+static inline uint32_t hold_owner(uint64_t word)
+{
+	return (uint32_t)(word >> HOLD_OWNER_SHIFT & HOLD_OWNER_MASK);
+}
+
+static inline uint32_t hold_grant(uint64_t word)
+{
+	return (uint32_t)(word >> HOLD_GRANT_SHIFT & HOLD_GRANT_MASK);
+}
+
+static inline uint64_t hold_bump(uint64_t word)
+{
+	return word >> HOLD_BUMP_SHIFT;
+}
 
 /*
  * A slot word:
@@ -167,6 +265,7 @@ static_assert(sizeof(struct body_layout) == 32, "layout");
  */
 #define SLOT_EMPTY 1u
 #define SLOT_FULL 2u
+#define SLOT_TAKEN 3u		/* the unit is the number of a hold cell */
 #define SLOT_LAP_BITS 36
 #define SLOT_LAP_LOW_MASK UINT64_C(0x3fffffff)
 #define SLOT_UNIT_MASK UINT64_C(0x03ffffff)
@@ -188,12 +287,16 @@ static inline uint32_t slot_unit(uint64_t word)
 	return (uint32_t)(word >> 32 & SLOT_UNIT_MASK);
 }
 
+/* Of 36 bits. */
+static inline uint64_t slot_lap(uint64_t word)
+{
+	return (word >> 2 & SLOT_LAP_LOW_MASK) | (word >> 58) << 30;
+}
+
 /* How many laps the word is ahead of @lap, over the wrap of 36 bits. */
 static inline int64_t slot_laps_ahead(uint64_t word, uint64_t lap)
 {
-	uint64_t own = (word >> 2 & SLOT_LAP_LOW_MASK) | (word >> 58) << 30;
-
-	return (int64_t)((own - lap) << (64 - SLOT_LAP_BITS)) >>
+	return (int64_t)((slot_lap(word) - lap) << (64 - SLOT_LAP_BITS)) >>
 	       (64 - SLOT_LAP_BITS);
 }
 
@@ -202,6 +305,8 @@ struct mailbox_geometry {
 	uint64_t capacity_msgs;
 	uint64_t ring_offset;
 	uint64_t participants_offset;
+	uint64_t holds_offset;
+	uint64_t hold_records_offset;
 	uint64_t chunks_offset;
 	uint64_t pool_offset;
 	uint64_t file_bytes;

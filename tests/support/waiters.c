@@ -114,7 +114,8 @@ void serve_only(struct tol_link *link)
 		struct draft draft;
 
 		ck_assert_int_eq(ring_find_room(link, &room), 0);
-		ck_assert_int_eq(draft_make(link, "s", 1, &draft), 0);
+		ck_assert_int_eq(draft_make(link, "s", 1,
+					    &(struct draft_extra){ 0 }, &draft), 0);
 		ck_assert_int_eq(ring_publish(link, draft.block.unit, &room),
 				 0);
 		pool_commit(link, &draft.block, room.position + 1);

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tol_recv(), and what tol_take() has in common with it.
+ *
+ * A receive has one instruction at which it happens: the CAS of ring_consume() or
+ * ring_take(), or of hold_consume() or hold_take() for a message that had come back. Before
+ * it the caller has a copy that nobody else sees, or a claim that the heir finds
+ * in vain.
+ */
+#include "core/receive.h"
+
+#include <errno.h>
+#include <stdint.h>
+
+/* Somebody else was faster: look again. There was nothing: wait. */
+enum { AGAIN = -EAGAIN, NOTHING = -ENODATA };
+
+static bool is_expired(const struct receiving *r, const struct reading *reading)
+{
+	struct body_extra_layout extra;
+
+	if (!(reading->body.flags & BODY_HAS_EXTRA))
+		return false;
+	body_read_extra(r->link, reading, &extra);
+	return extra.expires_ns != 0 &&
+	       link_shared_ns(r->link, r->link->futex->now_ns()) >=
+		       extra.expires_ns;
+}
+
+/* Before the message is taken for good: what it says, and its bytes if wanted. */
+static inline __attribute__((always_inline)) int
+fetch(struct receiving *r, const struct reading *reading, uint64_t position,
+      uint32_t tries)
+{
+	body_describe(r->link, reading, position, tries, r->ret_message);
+	if (r->take)
+		return 0;
+	if (reading->body.size_bytes > r->size_bytes)
+		return -EMSGSIZE;
+	return body_copy(r->link, reading, r->buf);
+}
+
+/* The handle that tol_ack() is given. */
+static uint64_t make_handle(const struct hold *hold)
+{
+	return UINT64_C(1) << 63 | (uint64_t)hold->cell << 32 |
+	       hold_grant(hold->word);
+}
+
+static void set_body(struct receiving *r, const struct reading *reading,
+		     const struct hold *hold, void *address)
+{
+	r->ret_message->hold = make_handle(hold);
+	if (reading->body.size_bytes == 0)
+		return;
+	r->ret_message->body = address ? address
+				       : body_at(r->link, reading);
+}
+
+/* A large body is mapped before it is taken: that can fail. */
+static int map_body(struct receiving *r, const struct reading *reading,
+		    void **ret_address)
+{
+	*ret_address = NULL;
+	if (!(reading->body.flags & BODY_IN_FILE))
+		return 0;
+	return body_map_file(r->link, reading, ret_address);
+}
+
+/* Ours now: or, if that cannot be noted, given back by the caller. */
+static int keep_map(struct receiving *r, const struct reading *reading,
+		    const struct hold *hold, void *address)
+{
+	return address ? maps_add(r->link, make_handle(hold), address,
+				  (size_t)reading->body.size_bytes,
+				  MAPS_NO_SERIAL)
+		       : 0;
+}
+
+static void drop_map(const struct reading *reading, void *address)
+{
+	if (address)
+		sys_unmap(address, (size_t)reading->body.size_bytes);
+}
+
+/* ---- a message that came back, or a dead letter ---- */
+
+static int take_back(struct receiving *r, const struct hold *found,
+		     const struct reading *reading)
+{
+	struct hold hold = *found;
+	void *address;
+	int err = map_body(r, reading, &address);
+
+	if (err < 0)
+		return err;
+	if (!hold_take(r->link, &hold, r->take->lease_ns)) {
+		drop_map(reading, address);
+		return AGAIN;
+	}
+	r->ret_message->tries++;
+	err = keep_map(r, reading, &hold, address);
+	if (err < 0) {
+		drop_map(reading, address);
+		hold_return(r->link, hold.cell, hold_grant(hold.word));
+		return err;
+	}
+	set_body(r, reading, &hold, address);
+	return 0;
+}
+
+static int consume_back(struct receiving *r, const struct hold *hold,
+			const struct reading *reading)
+{
+	if (!hold_consume(r->link, hold))
+		return AGAIN;
+	body_consume(r->link, reading);
+	return 0;
+}
+
+static bool is_there_yet(const struct receiving *r, const struct hold *hold)
+{
+	struct hold_layout record;
+
+	return hold_read(r->link, hold, &record);
+}
+
+/* Return: 0; AGAIN; NOTHING; -errno */
+static int receive_back(struct receiving *r, enum hold_kind kind)
+{
+	struct tol_link *link = r->link;
+	struct hold_layout record;
+	struct reading reading;
+	struct hold hold;
+	int err;
+
+	if (hold_find(link, kind, &hold) < 0)
+		return NOTHING;
+	if (!hold_read(link, &hold, &record))
+		return AGAIN;
+	err = record.unit > UINT32_MAX
+		      ? -EBADMSG
+		      : body_look(link, (uint32_t)record.unit, &reading);
+	if (err == 0) {
+		uint32_t tries = hold_tries(&record, &hold);
+
+		if (kind == HOLD_KIND_RETURNED && r->take &&
+		    r->take->max_tries && tries >= r->take->max_tries) {
+			hold_bury(link, &hold);
+			return AGAIN;
+		}
+		if (is_expired(r, &reading)) {
+			consume_back(r, &hold, &reading);
+			return AGAIN;
+		}
+		err = fetch(r, &reading, record.position, tries);
+		if (err == 0)
+			err = r->take ? take_back(r, &hold, &reading)
+				      : consume_back(r, &hold, &reading);
+	}
+	if (err < 0 && err != AGAIN && !is_there_yet(r, &hold))
+		return AGAIN;
+	return err == -EBADMSG ? link_quarantine(link) : err;
+}
+
+/* ---- a queued message ---- */
+
+static int take_queued(struct receiving *r, const struct ring_message *message,
+		       const struct reading *reading)
+{
+	struct tol_link *link = r->link;
+	struct hold hold;
+	void *address;
+	int err = map_body(r, reading, &address);
+
+	if (err < 0)
+		return err;
+	err = hold_claim(link, &hold);
+	if (err < 0) {
+		drop_map(reading, address);
+		return err;
+	}
+	hold_fill(link, &hold, message->position, reading->unit,
+		  body_span_bytes(reading), r->take->lease_ns);
+	if (!ring_take(link, message, hold.cell)) {
+		hold_unclaim(link, &hold);
+		drop_map(reading, address);
+		return AGAIN;
+	}
+	err = keep_map(r, reading, &hold, address);
+	if (err < 0) {
+		drop_map(reading, address);
+		hold_return(link, hold.cell, hold_grant(hold.word));
+		return err;
+	}
+	set_body(r, reading, &hold, address);
+	return 0;
+}
+
+static int consume_queued(struct receiving *r,
+			  const struct ring_message *message,
+			  const struct reading *reading)
+{
+	if (!ring_consume(r->link, message))
+		return AGAIN;
+	body_consume(r->link, reading);
+	return 0;
+}
+
+static int receive_queued(struct receiving *r, struct ring_gate *gate)
+{
+	struct tol_link *link = r->link;
+	struct ring_message message;
+	struct reading reading;
+	int err;
+
+	err = ring_find_message(link, &message, gate);
+	if (err < 0)
+		return err == -EAGAIN ? NOTHING : err;
+	err = body_look(link, slot_unit(message.word), &reading);
+	if (!ring_is_there(link, &message))
+		return AGAIN;
+	if (err < 0)
+		return link_quarantine(link);
+	if (is_expired(r, &reading)) {
+		consume_queued(r, &message, &reading);
+		return AGAIN;
+	}
+	err = fetch(r, &reading, message.position, 1);
+	if (err == 0)
+		err = r->take ? take_queued(r, &message, &reading)
+			      : consume_queued(r, &message, &reading);
+	if (err < 0 && err != AGAIN && err != -EMSGSIZE &&
+	    !ring_is_there(link, &message))
+		return AGAIN;
+	return err == -EBADMSG ? link_quarantine(link) : err;
+}
+
+/* Those who hold may be dead, or their time over: asked now and then. */
+static inline void look_after_holds(struct tol_link *link)
+{
+	if (__builtin_expect(load_relaxed_32(&link->head->holds_high), 0))
+		hold_sweep_now_and_then(link, link->futex->now_ns());
+}
+
+static int receive_one(struct receiving *r, struct ring_gate *gate)
+{
+	struct tol_link *link = r->link;
+
+	look_after_holds(link);
+	if (__builtin_expect(link->is_dead_view, 0)) {
+		/* While the word is as it was there is none. */
+		gate->slot = &link->head->dead_letters;
+		gate->word = load_acquire_64(gate->slot);
+		return receive_back(r, HOLD_KIND_DEAD);
+	}
+	if (__builtin_expect(hold_is_eventful(link), 0)) {
+		int err = receive_back(r, HOLD_KIND_RETURNED);
+
+		if (err != NOTHING)
+			return err;
+	}
+	return receive_queued(r, gate);
+}
+
+static int receive_waiting(struct receiving *r, struct bell_waiter *waiter)
+{
+	struct ring_gate gate;
+
+	for (;;) {
+		int err = receive_one(r, &gate);
+
+		if (err != AGAIN && err != NOTHING)
+			return err;
+		err = err == NOTHING ? bell_wait(waiter, &gate) : 0;
+		if (err == 0)
+			err = link_check(r->link);
+		if (err < 0)
+			return err;
+	}
+}
+
+int receive(struct receiving *r, int64_t timeout_ns)
+{
+	struct tol_link *link = r->link;
+	struct bell_waiter waiter;
+	int err = link_check(link);
+
+	if (err < 0)
+		return err;
+	if (!(link->flags & TOL_RECV))
+		return -EPERM;
+	bell_begin(&waiter, link,
+		   link->is_dead_view ? BELL_DEAD_RECEIVERS : BELL_RECEIVERS,
+		   timeout_ns);
+	err = receive_waiting(r, &waiter);
+	bell_end(&waiter);
+	return err;
+}
+
+ssize_t tol_recv_message(struct tol_link *link, void *buf, size_t size_bytes,
+			 int64_t timeout_ns, struct tol_message *ret_message)
+{
+	struct receiving r = {
+		.link = link,
+		.buf = buf,
+		.size_bytes = size_bytes,
+		.ret_message = ret_message,
+	};
+	int err;
+
+	if (!link || (!buf && size_bytes > 0) || timeout_ns < TOL_FOREVER ||
+	    !ret_message)
+		return -EINVAL;
+	err = receive(&r, timeout_ns);
+	return err < 0 ? err : (ssize_t)ret_message->size_bytes;
+}
+
+ssize_t tol_recv(struct tol_link *link, void *buf, size_t size_bytes,
+		 int64_t timeout_ns)
+{
+	struct tol_message message;
+
+	return tol_recv_message(link, buf, size_bytes, timeout_ns, &message);
+}

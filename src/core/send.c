@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tol_send() and tol_send_message().
+ *
+ * A send has one instruction at which it happens, the CAS of ring_publish().
+ * Before it everything is private to the caller (its own memory), after it
+ * everything left to do can be done by others, or by the heir.
+ */
+#include "core/send.h"
+
+#include <errno.h>
+#include <stdint.h>
+
+int send_check(struct tol_link *link)
+{
+	int err = link_check(link);
+
+	if (err == 0 && !(link->flags & TOL_SEND))
+		err = -EPERM;
+	return err;
+}
+
+int send_make_extra(const struct tol_link *link,
+		    const struct tol_send_opts *opts,
+		    struct tol_segment_handle *handle,
+		    struct draft_extra *ret_extra)
+{
+	int err;
+
+	*ret_extra = (struct draft_extra){ 0 };
+	if (!opts)
+		return 0;
+	if (opts->ttl_ns < 0)
+		return -EINVAL;
+	ret_extra->tag = opts->tag;
+	if (opts->ttl_ns > 0) {
+		int64_t now_ns = link_shared_ns(link, link->futex->now_ns());
+
+		ret_extra->expires_ns = opts->ttl_ns > INT64_MAX - now_ns
+						? INT64_MAX
+						: now_ns + opts->ttl_ns;
+	}
+	if (!opts->segment)
+		return 0;
+	err = tol_segment_export(opts->segment, handle);
+	if (err == 0)
+		ret_extra->segment = handle;
+	return err;
+}
+
+int send_wait_for_room(struct tol_link *link, struct bell_waiter *waiter,
+		       struct ring_room *ret_room)
+{
+	int err;
+
+	for (;;) {
+		err = ring_find_room(link, ret_room);
+		if (err != -EAGAIN)
+			return err;
+		err = bell_wait(waiter, &ret_room->gate);
+		if (err == 0)
+			err = link_check(link);
+		if (err < 0)
+			return err;
+	}
+}
+
+int send_publish(struct tol_link *link, struct bell_waiter *waiter,
+		 const struct draft *draft, struct ring_room *room)
+{
+	int err;
+
+	while ((err = ring_publish(link, draft->block.unit, room)) ==
+	       -EAGAIN) {
+		err = send_wait_for_room(link, waiter, room);
+		if (err < 0)
+			break;
+	}
+	if (err == 0)
+		draft_commit(link, draft, room->position + 1);
+	return err;
+}
+
+/*
+ * A full mailbox costs no copy: the body is written once there is room. The
+ * link has been checked when the call began.
+ */
+static int send_waiting(struct tol_link *link, struct bell_waiter *waiter,
+			const void *body, size_t size_bytes,
+			const struct draft_extra *extra)
+{
+	struct ring_room room;
+	struct draft draft;
+	int err;
+
+	err = ring_find_room(link, &room);
+	if (err == -EAGAIN)
+		err = send_wait_for_room(link, waiter, &room);
+	if (err == 0)
+		err = draft_make(link, body, size_bytes, extra, &draft);
+	if (err < 0)
+		return err;
+	err = send_publish(link, waiter, &draft, &room);
+	if (err < 0)
+		draft_drop(link, &draft);
+	return err;
+}
+
+static int send_extra(struct tol_link *link, const void *body,
+		      size_t size_bytes, int64_t timeout_ns,
+		      const struct draft_extra *extra)
+{
+	struct bell_waiter waiter;
+	int err;
+
+	bell_begin(&waiter, link, BELL_SENDERS, timeout_ns);
+	err = send_waiting(link, &waiter, body, size_bytes, extra);
+	bell_end(&waiter);
+	return err;
+}
+
+static int check_send(struct tol_link *link, const void *body,
+		      size_t size_bytes, int64_t timeout_ns)
+{
+	if (!link || (!body && size_bytes > 0) || timeout_ns < TOL_FOREVER ||
+	    size_bytes > PTRDIFF_MAX)
+		return -EINVAL;
+	return send_check(link);
+}
+
+int tol_send(struct tol_link *link, const void *body, size_t size_bytes,
+	     int64_t timeout_ns)
+{
+	static const struct draft_extra plain;
+	int err = check_send(link, body, size_bytes, timeout_ns);
+
+	if (err < 0)
+		return err;
+	return send_extra(link, body, size_bytes, timeout_ns, &plain);
+}
+
+int tol_send_message(struct tol_link *link, const void *body, size_t size_bytes,
+		     int64_t timeout_ns, const struct tol_send_opts *opts)
+{
+	struct tol_segment_handle handle;
+	struct draft_extra extra;
+	int err = check_send(link, body, size_bytes, timeout_ns);
+
+	if (err == 0)
+		err = send_make_extra(link, opts, &handle, &extra);
+	if (err < 0)
+		return err;
+	return send_extra(link, body, size_bytes, timeout_ns, &extra);
+}
