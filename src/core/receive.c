@@ -266,6 +266,7 @@ static int receive_one(struct receiving *r, struct ring_gate *gate)
 static int receive_waiting(struct receiving *r, struct bell_waiter *waiter)
 {
 	struct ring_gate gate;
+	bool is_last_look = false;
 
 	for (;;) {
 		int err = receive_one(r, &gate);
@@ -275,8 +276,14 @@ static int receive_waiting(struct receiving *r, struct bell_waiter *waiter)
 		err = err == NOTHING ? bell_wait(waiter, &gate) : 0;
 		if (err == 0)
 			err = link_check(r->link);
-		if (err < 0)
+		if (err == 0)
+			continue;
+		/* "Nothing there" is said when nobody who holds is dead. */
+		if (is_last_look || (err != -EAGAIN && err != -ETIMEDOUT) ||
+		    !hold_is_watched(r->link))
 			return err;
+		hold_sweep(r->link);
+		is_last_look = true;
 	}
 }
 

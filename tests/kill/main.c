@@ -253,6 +253,7 @@ int main(int argc, char **argv)
 	add_list(call_scenarios);
 	before_waiting = runs_count;
 	add_list(waiting_scenarios);
+	add_list(holding_scenarios);
 	if (!can_sleep()) {
 		runs_count = before_waiting;
 		puts("skipped: waiting victims: no futex_waitv here");

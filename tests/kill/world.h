@@ -23,6 +23,7 @@ extern struct tol_link *link_here, *link_victim;
 extern uint64_t numbers_sent;
 extern bool numbers_seen[NUMBERS_MAX];
 extern int victims_seen;	/* messages of the victim */
+extern bool may_come_late;	/* since somebody holds it meanwhile */
 
 /* "box", with what the scenario says was passed and queued. */
 void world_fill(void);
