@@ -35,20 +35,22 @@ _tolsey()
 	--space)
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return ;;
-	--capacity|--mode|--timeout|--size|--offset|--length|--count|-[cmtson])
+	--capacity|--capacity-max|--mode|--timeout|--size|--offset|--length|--count|-[cmtson])
 		return ;;
 	esac
 	case $command in
-	'') words='create send recv ls stat rm clean seg help --space --version' ;;
-	help) words='create send recv ls stat rm clean seg' ;;
+	'') words='create send recv ls stat rm close purge resize clean seg help
+		--space --version' ;;
+	help) words='create send recv ls stat rm close purge resize clean seg' ;;
 	seg) words='create write read ls stat grow seal rm' ;;
-	create) words='--capacity --mode --if-missing' ;;
+	create) words='--capacity --capacity-max --mode --if-missing' ;;
 	send) words='--lines --null --nowait --timeout' kind=mailbox ;;
 	recv) words='--count --all --follow --nowait --timeout --raw --lines
 		--null --json' kind=mailbox ;;
 	ls|'seg ls') words='--json' ;;
 	stat) words='--json' kind=mailbox ;;
-	rm) kind=mailbox ;;
+	rm|close|purge) kind=mailbox ;;
+	resize) words='--capacity' kind=mailbox ;;
 	clean) words='--dry-run --json' ;;
 	'seg create') words='--size --lazy --mode' ;;
 	'seg write') words='--offset' kind=segment ;;

@@ -46,12 +46,15 @@ complete -c tolsey -n __tolsey_none -a recv -d 'Receive messages'
 complete -c tolsey -n __tolsey_none -a ls -d 'List mailboxes and segments'
 complete -c tolsey -n __tolsey_none -a stat -d 'Show a mailbox'
 complete -c tolsey -n __tolsey_none -a rm -d 'Remove mailboxes'
+complete -c tolsey -n __tolsey_none -a close -d 'No more messages'
+complete -c tolsey -n __tolsey_none -a purge -d 'Throw away what is queued'
+complete -c tolsey -n __tolsey_none -a resize -d 'Change the capacity'
 complete -c tolsey -n __tolsey_none -a clean -d 'Remove what nobody can reach'
 complete -c tolsey -n __tolsey_none -a seg -d 'Shared memory segments'
 complete -c tolsey -n __tolsey_none -a help -d 'Show help'
 complete -c tolsey -n __tolsey_seg_none -a 'create write read ls stat grow seal rm'
 
-for command in send recv stat rm
+for command in send recv stat rm close purge resize
     complete -c tolsey -n "__tolsey_is $command" -a '(__tolsey_names mailbox)'
 end
 for command in write read stat grow seal rm
@@ -68,8 +71,10 @@ for command in send recv
 end
 complete -c tolsey -n '__tolsey_is recv' -l count -s n -x -d 'That many'
 complete -c tolsey -n '__tolsey_is recv' -l all -s a -d 'Until empty'
-complete -c tolsey -n '__tolsey_is recv' -l follow -s f -d 'Until interrupted'
+complete -c tolsey -n '__tolsey_is recv' -l follow -s f -d 'Until interrupted or closed'
 complete -c tolsey -n '__tolsey_is recv' -l raw -d 'Bytes as they are'
+complete -c tolsey -n '__tolsey_is resize' -l capacity -s c -x -d 'Messages'
+complete -c tolsey -n '__tolsey_is create' -l capacity-max -x -d 'For resize'
 complete -c tolsey -n '__tolsey_is create' -l capacity -s c -x -d 'Messages'
 complete -c tolsey -n '__tolsey_is create' -l if-missing -d 'Fine if it is there'
 complete -c tolsey -n '__tolsey_is create' -l mode -s m -x -d 'Mode'

@@ -58,7 +58,9 @@ _tolsey_command()
 	commands=(
 		'create:make a mailbox' 'send:send messages' 'recv:receive messages'
 		'ls:list mailboxes and segments' 'stat:show a mailbox'
-		'rm:remove mailboxes' 'clean:remove what nobody can reach'
+		'rm:remove mailboxes' 'close:no more messages'
+		'purge:throw away what is queued' 'resize:change the capacity'
+		'clean:remove what nobody can reach'
 		'seg:shared memory segments' 'help:show help'
 	)
 	if (( CURRENT == 1 )); then
@@ -67,13 +69,14 @@ _tolsey_command()
 	fi
 	case $words[1] in
 	create) _arguments $common '--capacity[messages]:number:' \
+		'--capacity-max[for resize]:number:' \
 		'--mode[mode]:octal mode:' '--if-missing[fine if there]' ':name:' ;;
 	send) _arguments $common $wait '(--null)--lines[a message a line]' \
 		'(--lines)--null[zero bytes end messages]' \
 		':mailbox:_tolsey_mailboxes' ':text:' ;;
 	recv) _arguments $common $wait '(--all --follow)'{-n,--count}'[that many]:count:' \
 		'(-n --count --follow)--all[until empty]' \
-		'(-n --count --all)--follow[until interrupted]' \
+		'(-n --count --all)--follow[until interrupted or closed]' \
 		'(--lines --null --json)--raw[bytes as they are]' \
 		'(--raw --null --json)--lines[newline after each]' \
 		'(--raw --lines --json)--null[zero byte after each]' \
@@ -82,6 +85,10 @@ _tolsey_command()
 	ls) _arguments $common $json ;;
 	stat) _arguments $common $json ':mailbox:_tolsey_mailboxes' ;;
 	rm) _arguments $common '*:mailbox:_tolsey_mailboxes' ;;
+	close) _arguments $common '*:mailbox:_tolsey_mailboxes' ;;
+	purge) _arguments $common ':mailbox:_tolsey_mailboxes' ;;
+	resize) _arguments $common '--capacity[messages]:number:' \
+		':mailbox:_tolsey_mailboxes' ;;
 	clean) _arguments $common $json '--dry-run[only print]' ;;
 	seg) _tolsey_seg ;;
 	help) (( CURRENT == 2 )) && _describe command commands ;;

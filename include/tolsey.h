@@ -163,6 +163,7 @@ struct tol_mailbox_opts {
 	const char *space;	/* as for tol_space_path() */
 	mode_t mode;		/* of the file; 0 means 0600. umask is ignored */
 	int if_missing;		/* not 0: a mailbox that is there is fine too */
+	uint64_t capacity_max_msgs; /* tol_resize() goes up to that; 0: the capacity */
 };
 
 /**
@@ -176,7 +177,8 @@ struct tol_mailbox_opts {
  * is there is left as it is, whatever its capacity.
  *
  * Return: 1 made, 0 was there (if_missing only); -EEXIST; -EINVAL bad name or
- *	mode; -ENOTSUP capacity 0 (not yet); -ERANGE capacity above the maximum;
+ *	mode, or a capacity_max_msgs below the capacity; -ENOTSUP capacity 0
+ *	(not yet); -ERANGE capacity above the maximum;
  *	-ENOSPC no memory for it; -EFBIG RLIMIT_FSIZE forbids it; -ENOENT no
  *	such space; -EPERM space not safe; -EACCES; -EOPNOTSUPP the space's
  *	file system cannot do it; -EMEDIUMTYPE the name is taken by
@@ -216,6 +218,8 @@ struct tol_mailbox_stat {
 	enum tol_mailbox_state state;
 	uint32_t layout_version;
 	uint64_t capacity_msgs;
+	uint64_t capacity_max_msgs;	/* for tol_resize() */
+	int is_ended;			/* see tol_shutdown() */
 	uint64_t queued_msgs;		/* those that came back included */
 	uint64_t returned_msgs;		/* of those: came back from a holder */
 	uint64_t held_msgs;		/* taken and not yet done with */
@@ -323,8 +327,9 @@ TOL_API void tol_close(struct tol_link *link);
  *
  * Return: 0; -EAGAIN full (TOL_NOWAIT); -ETIMEDOUT full all the time; -ENOSPC
  *	no memory for the body; -EIDRM removed; -EBADMSG quarantined; -EPERM
- *	the link is open to receive only; -ECHILD a link of the parent process;
- *	-EINVAL; -EFBIG RLIMIT_FSIZE forbids it; errors of the space: no file for
+ *	the link is open to receive only; -ESHUTDOWN after tol_shutdown();
+ *	-ECHILD a link of the parent process; -EINVAL; -EFBIG RLIMIT_FSIZE
+ *	forbids it; errors of the space: no file for
  *	a large body. Then nothing was sent
  * Thread: MT-Safe	Signal: AS-Unsafe; goes on after EINTR
  * Fork: -ECHILD in the child
@@ -390,8 +395,9 @@ struct tol_message {
  *
  * Return: size of the body, 0 or more; -EAGAIN empty (TOL_NOWAIT); -ETIMEDOUT
  *	empty all the time; -EMSGSIZE the buffer is too small: the message stays
- *	where it is, see tol_recv_message(); -EIDRM, -EBADMSG, -ECHILD, -EINVAL
- *	as tol_send(); -EPERM the link is open to send only; errors of the space:
+ *	where it is, see tol_recv_message(); -ENODATA empty for good: see
+ *	tol_shutdown(); -EIDRM, -EBADMSG, -ECHILD, -EINVAL as tol_send(); -EPERM
+ *	the link is open to send only; errors of the space:
  *	a large body is out of reach, the message stays. Except on success, the
  *	buffer's content is unspecified
  * Thread: MT-Safe	Signal: AS-Unsafe; goes on after EINTR
@@ -531,6 +537,103 @@ TOL_API int tol_post(struct tol_link *link, struct tol_loan *loan,
  * Blocks: no
  */
 TOL_API void tol_loan_drop(struct tol_link *link, struct tol_loan *loan);
+
+/* ---- links: many at once, and the end ------------------------------------- */
+
+/* One of many to send. */
+struct tol_outgoing {
+	const void *body;	/* [size_bytes] bytes */
+	size_t size_bytes;
+	const struct tol_send_opts *opts;	/* or NULL */
+};
+
+/**
+ * tol_send_many - send messages in order, in one call
+ * @items: [count], as for tol_send_message()
+ * @min_count: how many to wait for room for: @count to send all, 0 to send as many
+ *	as fit now
+ *
+ * Each message is sent by itself: others' messages may come between them. Sleeping
+ * receivers are woken once, at the end, and wake each other.
+ *
+ * Return: how many were sent, from the first; -errno as tol_send_message() if none
+ * Thread: MT-Safe	Signal: AS-Unsafe; goes on after EINTR
+ * Fork: -ECHILD in the child
+ * Blocks: while fewer than @min_count are sent, at most @timeout_ns
+ * Crash: some of the first are sent, the others not
+ */
+TOL_API ssize_t tol_send_many(struct tol_link *link,
+			      const struct tol_outgoing *items, size_t count,
+			      size_t min_count, int64_t timeout_ns);
+
+/* One of many to receive. */
+struct tol_incoming {
+	void *buf;		/* [size_bytes] bytes */
+	size_t size_bytes;
+	struct tol_message message;	/* written: what came */
+};
+
+/**
+ * tol_recv_many - receive the oldest messages, in one call
+ * @items: [count]; of those that were received the message is written, and, with
+ *	-EMSGSIZE or if the next buffer is too small, that of the next one
+ * @min_count: how many to wait for: 0 only what is there now
+ *
+ * Return: how many were received; -errno as tol_recv_message() if none
+ * Thread: MT-Safe	Signal: AS-Unsafe; goes on after EINTR
+ * Fork: -ECHILD in the child
+ * Blocks: while there are fewer than @min_count, at most @timeout_ns
+ * Crash: those received before are gone with the process, the others stay
+ */
+TOL_API ssize_t tol_recv_many(struct tol_link *link, struct tol_incoming *items,
+			      size_t count, size_t min_count,
+			      int64_t timeout_ns);
+
+/**
+ * tol_shutdown - no more messages: receivers drain the mailbox, then see the end
+ * @link: a link that may send
+ *
+ * For good, and for all: on return every new send says -ESHUTDOWN, and so do
+ * those that wait for room. Receivers get what is queued, then -ENODATA. A
+ * message that somebody still holds may come back after that, and is then received
+ * as ever.
+ *
+ * Return: 0, also if it was; -EPERM the link is open to receive only; -EINVAL;
+ *	-ECHILD, -EIDRM, -EBADMSG
+ * Thread: MT-Safe	Signal: AS-Unsafe	Blocks: no
+ * Fork: -ECHILD in the child	Crash: ended, or not
+ * Source: shutdown(2) for writing; the closed channel of Go
+ */
+TOL_API int tol_shutdown(struct tol_link *link);
+
+/**
+ * tol_purge - throw away what is queued
+ * @link: a link that may receive; on NAME:dead the dead letters go
+ *
+ * Messages sent after the call began stay, and so do those that are held.
+ *
+ * Return: how many were thrown away; -EPERM the link is open to send only;
+ *	-EINVAL; -ECHILD, -EIDRM, -EBADMSG
+ * Thread: MT-Safe	Signal: AS-Unsafe	Blocks: no
+ * Fork: -ECHILD in the child
+ * Crash: some of the oldest are gone, the others stay
+ */
+TOL_API ssize_t tol_purge(struct tol_link *link);
+
+/**
+ * tol_resize - change the capacity of a mailbox in use
+ * @capacity_msgs: 1 to the capacity_max_msgs that it was made with
+ *
+ * If more are queued than the new capacity nothing is lost: senders wait until
+ * enough have been received.
+ *
+ * Return: 0; -ERANGE above that; -EINVAL 0; -EPERM a link to dead letters;
+ *	-ECHILD, -EIDRM, -EBADMSG
+ * Thread: MT-Safe	Signal: AS-Unsafe	Blocks: no
+ * Fork: -ECHILD in the child	Crash: the old capacity, or the new one
+ * Source: msgctl(2) IPC_SET, without the privilege
+ */
+TOL_API int tol_resize(struct tol_link *link, uint64_t capacity_msgs);
 
 /* ---- segments ------------------------------------------------------------ */
 

@@ -109,6 +109,33 @@ test_send_recv() {
 	status 'rm again' 1 rm jobs
 }
 
+test_ends() {
+	status create 0 create end --capacity 2 --capacity-max 5
+	status 'a maximum too small' 2 create other --capacity 2 --capacity-max 1
+	seq 1 2 | t send end --lines
+	status 'full' 3 send end 3 --nowait
+	status 'too large' 1 resize end --capacity 6
+	has 'too large' 'capacity-max' "$work/err"
+	status 'no capacity' 2 resize end
+	status 'larger' 0 resize end --capacity 5
+	status 'there is room' 0 send end 3 --nowait
+	has 'stat' '"capacity_msgs":5,"capacity_max_msgs":5,"ended":false' \
+		<(t stat end --json)
+	is 'purge' "$(t purge end)" 3
+	is 'purge again' "$(t purge end)" 0
+	seq 1 3 | t send end --lines
+	status 'close' 0 close end
+	status 'close again' 0 close end
+	status 'no more' 1 send end 4
+	has 'no more' 'closed' "$work/err"
+	has 'stat' 'live, closed' <(t stat end)
+	is 'the rest' "$(t recv end --lines --follow | tr '\n' ' ')" '1 2 3 '
+	status 'the end' 4 recv end
+	status 'the end, of --all' 0 recv end --all
+	status 'close what is not there' 1 close nothing
+	status 'rm' 0 rm end
+}
+
 test_bodies() {
 	local size
 	t create big
@@ -345,7 +372,7 @@ test_examples() {
 	is 'the examples leave nothing' "$(ls -A "$TOLSEY_SPACE")" ''
 }
 
-for test in send_recv bodies stream waiting interrupt_loses_nothing segments \
+for test in send_recv ends bodies stream waiting interrupt_loses_nothing segments \
 	usage examples; do
 	"test_$test"
 done

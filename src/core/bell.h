@@ -90,4 +90,15 @@ static inline void bell_end(struct bell_waiter *waiter)
 /* Wakes all sleepers and turns away those on their way: the state changed. */
 void bell_ring_all(struct mailbox_layout *head, const struct futex_ops *futex);
 
+/*
+ * Nothing is to come any more: who said so may have been killed or stopped before
+ * all were told, so everybody who finds out tells those who sleep.
+ */
+static inline void bell_tell_end(struct tol_link *link)
+{
+	if ((uint32_t)(load_acquire_64(&link->head->receivers) |
+		       load_acquire_64(&link->head->senders)))
+		bell_ring_all(link->head, link->futex);
+}
+
 #endif

@@ -19,6 +19,8 @@ static const struct {
 	{ EMSGSIZE, "the message is larger than the buffer; it is still there" },
 	{ ENOSPC, "no memory left for it in the space" },
 	{ ENOMEM, "no memory or address space left for this process" },
+	{ ESHUTDOWN, "no more messages: somebody has closed the mailbox" },
+	{ ENODATA, "the mailbox is closed and all its messages received" },
 	{ EIDRM, "the object was removed" },
 	{ EBADMSG, "the object is damaged or quarantined: its bytes make no sense" },
 	{ EPROTO, "made by a version of tolsey with another layout" },

@@ -41,7 +41,8 @@ static int fill_ring(int fd, const struct mailbox_geometry *geometry)
 	return 0;
 }
 
-static int fill(int fd, const struct mailbox_geometry *geometry)
+static int fill(int fd, const struct mailbox_geometry *geometry,
+		uint64_t capacity_msgs)
 {
 	struct mailbox_layout head = {
 		.object = {
@@ -55,6 +56,7 @@ static int fill(int fd, const struct mailbox_geometry *geometry)
 		.creator_pid = (uint32_t)sys_pid(),
 		.id = sys_random(),
 		.created_unix_ns = sys_unix_ns(),
+		.limit_msgs = capacity_msgs,
 	};
 	ssize_t n;
 	int err;
@@ -88,20 +90,26 @@ static int choose_geometry(uint64_t capacity_msgs,
 	return -EFBIG;
 }
 
-static int make(const struct space *space, const char *name,
-		uint64_t capacity_msgs, mode_t mode)
+/* What is asked for. */
+struct request {
+	const char *name;
+	uint64_t capacity_msgs, capacity_max_msgs;
+	mode_t mode;
+};
+
+static int make(const struct space *space, const struct request *request)
 {
 	struct mailbox_geometry geometry;
-	int fd, err = choose_geometry(capacity_msgs, &geometry);
+	int fd, err = choose_geometry(request->capacity_max_msgs, &geometry);
 
 	if (err < 0)
 		return err;
-	fd = sys_open_unnamed(space->fd, mode);
+	fd = sys_open_unnamed(space->fd, request->mode);
 	if (fd < 0)
 		return fd;
-	err = fill(fd, &geometry);
+	err = fill(fd, &geometry, request->capacity_msgs);
 	if (err == 0)
-		err = sys_link_unnamed(fd, space->fd, name);
+		err = sys_link_unnamed(fd, space->fd, request->name);
 	sys_close(fd);
 	return err;
 }
@@ -111,43 +119,62 @@ static int make(const struct space *space, const char *name,
  * of memory or of leave. One that goes between the look and the making, or the
  * other way round, is looked for again.
  */
-static int make_if_missing(const struct space *space, const char *name,
-			   uint64_t capacity_msgs, mode_t mode)
+static int make_if_missing(const struct space *space,
+			   const struct request *request)
 {
 	for (;;) {
-		int err = space_check_kind(space, name, TOL_KIND_MAILBOX, NULL);
+		int err = space_check_kind(space, request->name,
+					   TOL_KIND_MAILBOX, NULL);
 
 		if (err == -ELOOP)
 			return -EMEDIUMTYPE;
 		if (err != -ENOENT)
 			return err;
-		err = make(space, name, capacity_msgs, mode);
+		err = make(space, request);
 		if (err != -EEXIST)
 			return err < 0 ? err : 1;
 	}
 }
 
-int tol_mailbox_create(const char *name, uint64_t capacity_msgs,
-		       const struct tol_mailbox_opts *opts)
+static int make_request(const char *name, uint64_t capacity_msgs,
+			const struct tol_mailbox_opts *opts,
+			struct request *ret_request)
 {
-	struct space space;
-	mode_t mode = opts && opts->mode ? opts->mode : 0600;
-	int err;
-
-	err = space_check_name(name);
-	if (err < 0 || (mode & ~(mode_t)0777))
+	*ret_request = (struct request){
+		.name = name,
+		.capacity_msgs = capacity_msgs,
+		.capacity_max_msgs = capacity_msgs,
+		.mode = opts && opts->mode ? opts->mode : 0600,
+	};
+	if (opts && opts->capacity_max_msgs)
+		ret_request->capacity_max_msgs = opts->capacity_max_msgs;
+	if (space_check_name(name) < 0 ||
+	    (ret_request->mode & ~(mode_t)0777))
 		return -EINVAL;
 	if (capacity_msgs == 0)
 		return -ENOTSUP;
-	if (capacity_msgs > TOL_CAPACITY_MAX_MSGS)
-		return -ERANGE;
+	if (ret_request->capacity_max_msgs < capacity_msgs)
+		return -EINVAL;
+	return ret_request->capacity_max_msgs > TOL_CAPACITY_MAX_MSGS ? -ERANGE
+								      : 0;
+}
+
+int tol_mailbox_create(const char *name, uint64_t capacity_msgs,
+		       const struct tol_mailbox_opts *opts)
+{
+	struct request request;
+	struct space space;
+	int err = make_request(name, capacity_msgs, opts, &request);
+
+	if (err < 0)
+		return err;
 	err = space_open(&space, opts ? opts->space : NULL, true);
 	if (err < 0)
 		return err;
 	if (opts && opts->if_missing) {
-		err = make_if_missing(&space, name, capacity_msgs, mode);
+		err = make_if_missing(&space, &request);
 	} else {
-		err = make(&space, name, capacity_msgs, mode);
+		err = make(&space, &request);
 		if (err == 0)
 			err = 1;
 	}

@@ -143,7 +143,9 @@ static int stat_open(int fd, const struct sys_stat *st,
 	if (err < 0 && err != -EBADMSG)
 		return err;
 	stat.layout_version = head.object.layout_version;
-	stat.capacity_msgs = head.capacity_msgs;
+	stat.capacity_msgs = head.limit_msgs;
+	stat.capacity_max_msgs = head.capacity_msgs;
+	stat.is_ended = head.ended != 0;
 	stat.queued_msgs = queue.tail - queue.head;
 	stat.queued_bytes = queue.bytes;
 	stat.sent_msgs = queue.tail;

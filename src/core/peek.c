@@ -162,6 +162,8 @@ static int scan_slots(int fd, const struct mailbox_geometry *geometry,
 			if (position >= n && position - n + 1 > queue->tail)
 				queue->tail = position - n + 1;
 		} else if (slot_state(words[i]) == SLOT_TAKEN) {
+			if (slot_unit(words[i]) == SLOT_UNIT_END)
+				position--;
 			if (position + 1 > queue->tail)
 				queue->tail = position + 1;
 		} else {

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 /* Somebody else was faster: look again. There was nothing: wait. */
-enum { AGAIN = -EAGAIN, NOTHING = -ENODATA };
+enum { AGAIN = -EAGAIN, NOTHING = 1 };
 
 static bool is_expired(const struct receiving *r, const struct reading *reading)
 {
@@ -215,8 +215,13 @@ static int receive_queued(struct receiving *r, struct ring_gate *gate)
 	int err;
 
 	err = ring_find_message(link, &message, gate);
+	if (err == -EAGAIN && !load_acquire_32(&link->head->ended))
+		return NOTHING;
+	/* Who sends had not published when this said so, and now never will. */
+	if (err == -EAGAIN)
+		return ring_end(link, &message) ? -ENODATA : AGAIN;
 	if (err < 0)
-		return err == -EAGAIN ? NOTHING : err;
+		return err;
 	err = body_look(link, slot_unit(message.word), &reading);
 	if (!ring_is_there(link, &message))
 		return AGAIN;
@@ -263,7 +268,7 @@ static int receive_one(struct receiving *r, struct ring_gate *gate)
 	return receive_queued(r, gate);
 }
 
-static int receive_waiting(struct receiving *r, struct bell_waiter *waiter)
+int receive_waiting(struct receiving *r, struct bell_waiter *waiter)
 {
 	struct ring_gate gate;
 	bool is_last_look = false;
@@ -287,21 +292,28 @@ static int receive_waiting(struct receiving *r, struct bell_waiter *waiter)
 	}
 }
 
+int receive_check(struct tol_link *link)
+{
+	int err = link_check(link);
+
+	if (err == 0 && !(link->flags & TOL_RECV))
+		err = -EPERM;
+	return err;
+}
+
 int receive(struct receiving *r, int64_t timeout_ns)
 {
 	struct tol_link *link = r->link;
 	struct bell_waiter waiter;
-	int err = link_check(link);
+	int err = receive_check(link);
 
 	if (err < 0)
 		return err;
-	if (!(link->flags & TOL_RECV))
-		return -EPERM;
-	bell_begin(&waiter, link,
-		   link->is_dead_view ? BELL_DEAD_RECEIVERS : BELL_RECEIVERS,
-		   timeout_ns);
+	bell_begin(&waiter, link, receive_kind(link), timeout_ns);
 	err = receive_waiting(r, &waiter);
 	bell_end(&waiter);
+	if (err == -ENODATA)
+		bell_tell_end(link);
 	return err;
 }
 

@@ -74,7 +74,7 @@ static inline uint64_t larger(uint64_t a, uint64_t b)
 }
 
 /* Where a caller is to look next, or what it found. */
-enum finding { FOUND, WAIT, STEP, NONSENSE };
+enum finding { FOUND, WAIT, ENDED, STEP, NONSENSE };
 
 /*
  * ring-taken: the slot says that the message is in a hold cell. The cell is told
@@ -87,14 +87,45 @@ static enum finding help_taken(const struct tol_link *link,
 	uint64_t *slot = (uint64_t *)(uintptr_t)gate->slot;
 	uint64_t word = gate->word;
 	struct hold hold;
-	bool is_known = hold_look_at(link, slot_unit(word), &hold);
+	bool is_known;
 
+	if (slot_unit(word) == SLOT_UNIT_END)
+		return ENDED;
+	is_known = hold_look_at(link, slot_unit(word), &hold);
 	if (load_acquire_64(slot) != word)
 		return STEP;
 	if (!is_known || !hold_confirm(link, &hold))
 		return NONSENSE;
 	cas_64(slot, &word, slot_make(SLOT_EMPTY, slot_lap(word) + 1, 0));
 	return STEP;
+}
+
+/*
+ * The capacity has been made smaller than the ring: also the slot of the position
+ * that many before must be consumed. Once it is it stays so.
+ */
+static enum finding look_at_limit(const struct tol_link *link,
+				  uint64_t position, struct ring_gate *gate)
+{
+	uint64_t limit_msgs = load_relaxed_64(&link->head->limit_msgs);
+	struct ring_gate before;
+	struct place place;
+
+	if (limit_msgs >= link->capacity_msgs || limit_msgs == 0 ||
+	    position < limit_msgs)
+		return FOUND;
+	place = place_of(link, position - limit_msgs);
+	before.slot = &link->ring[place.index];
+	before.word = load_acquire_64(before.slot);
+	if (slot_laps_ahead(before.word, place.lap) > 0 ||
+	    slot_state(before.word) == SLOT_EMPTY)
+		return FOUND;
+	if (slot_state(before.word) == SLOT_TAKEN) {
+		help_taken(link, &before);
+		return FOUND;
+	}
+	*gate = before;
+	return WAIT;
 }
 
 /*
@@ -114,7 +145,7 @@ static inline enum finding look_for_room(const struct tol_link *link,
 	ahead = slot_laps_ahead(gate->word, place.lap);
 	if (slot_state(gate->word) == SLOT_EMPTY) {
 		if (ahead == 0)
-			return FOUND;
+			return look_at_limit(link, *position, gate);
 		if (ahead < 0)
 			return NONSENSE;
 		*position += (uint64_t)(ahead - 1) * link->capacity_msgs + 1;
@@ -174,10 +205,10 @@ static enum finding walk_from_hint(const struct tol_link *link, look *look_at,
 		uint64_t seen;
 
 		found = look_at(link, position, gate);
-		if (found == FOUND || found == WAIT)
-			return found;
 		if (found == STEP)
 			continue;
+		if (found != NONSENSE)
+			return found;
 		seen = load_acquire_64(hint);
 		if (seen == begin)
 			return NONSENSE;
@@ -226,6 +257,8 @@ int ring_find_room(struct tol_link *link, struct ring_room *ret_room)
 	if (found == NONSENSE)
 		return link_quarantine(link);
 	store_release_64(&link->send_position, ret_room->position);
+	if (found == ENDED)
+		return -ESHUTDOWN;
 	return found == FOUND ? 0 : -EAGAIN;
 }
 
@@ -254,8 +287,8 @@ int ring_publish(struct tol_link *link, uint32_t unit, struct ring_room *room)
 }
 
 /*
- * "Full" also ends the walk: T is then known, since all before it were seen
- * filled and T itself was not.
+ * "Full" also ends the walk, and the end: T is then known, since all before it
+ * were seen filled and T itself was not.
  */
 int ring_find_tail(struct tol_link *link, uint64_t *ret_position)
 {
@@ -277,7 +310,18 @@ int ring_find_message(struct tol_link *link, struct ring_message *ret_message,
 	store_release_64(&link->recv_position, position);
 	ret_message->position = position;
 	ret_message->word = ret_gate->word;
+	if (found == ENDED)
+		return -ENODATA;
 	return found == FOUND ? 0 : -EAGAIN;
+}
+
+bool ring_end(const struct tol_link *link, const struct ring_message *nothing)
+{
+	struct place place = place_of(link, nothing->position);
+	uint64_t word = nothing->word;
+
+	return cas_64(&link->ring[place.index], &word,
+		      slot_make(SLOT_TAKEN, place.lap, SLOT_UNIT_END));
 }
 
 bool ring_is_there(const struct tol_link *link,

@@ -35,7 +35,10 @@ static inline bool ring_gate_holds(const struct ring_gate *gate)
 	return load_relaxed_64(gate->slot) == gate->word;
 }
 
-/* Return: 0 and @ret_room; -EAGAIN full, see its gate; -EBADMSG */
+/*
+ * Return: 0 and @ret_room; -EAGAIN full, see its gate; -ESHUTDOWN nothing is to
+ *	come any more; -EBADMSG
+ */
 int ring_find_room(struct tol_link *link, struct ring_room *ret_room);
 
 /**
@@ -43,13 +46,24 @@ int ring_find_room(struct tol_link *link, struct ring_room *ret_room);
  * @room: from ring_find_room(); becomes the room that was used, or what
  *	ring_find_room() says then
  *
- * Return: 0, the send has happened; -EAGAIN full by now; -EBADMSG
+ * Return: 0, the send has happened; -EAGAIN full by now; -ESHUTDOWN; -EBADMSG
  */
 int ring_publish(struct tol_link *link, uint32_t unit, struct ring_room *room);
 
-/* Return: 0 and the oldest message; -EAGAIN none, see @ret_gate; -EBADMSG */
+/*
+ * Return: 0 and the oldest message; -EAGAIN none, see @ret_gate; -ENODATA and
+ *	nothing is to come any more; -EBADMSG
+ */
 int ring_find_message(struct tol_link *link, struct ring_message *ret_message,
 		      struct ring_gate *ret_gate);
+
+/*
+ * Where nothing was found, nothing is to come: a sender who has not published by
+ * now never will.
+ *
+ * Return: false it has changed
+ */
+bool ring_end(const struct tol_link *link, const struct ring_message *nothing);
 
 /* Is it still the same? A body that was read before is then whole. */
 bool ring_is_there(const struct tol_link *link,

@@ -17,6 +17,10 @@ int send_check(struct tol_link *link)
 
 	if (err == 0 && !(link->flags & TOL_SEND))
 		err = -EPERM;
+	if (err == 0 && load_acquire_32(&link->head->ended)) {
+		bell_tell_end(link);
+		err = -ESHUTDOWN;
+	}
 	return err;
 }
 
@@ -59,7 +63,7 @@ int send_wait_for_room(struct tol_link *link, struct bell_waiter *waiter,
 			return err;
 		err = bell_wait(waiter, &ret_room->gate);
 		if (err == 0)
-			err = link_check(link);
+			err = send_check(link);
 		if (err < 0)
 			return err;
 	}
@@ -85,9 +89,9 @@ int send_publish(struct tol_link *link, struct bell_waiter *waiter,
  * A full mailbox costs no copy: the body is written once there is room. The
  * link has been checked when the call began.
  */
-static int send_waiting(struct tol_link *link, struct bell_waiter *waiter,
-			const void *body, size_t size_bytes,
-			const struct draft_extra *extra)
+int send_waiting(struct tol_link *link, struct bell_waiter *waiter,
+		 const void *body, size_t size_bytes,
+		 const struct draft_extra *extra)
 {
 	struct ring_room room;
 	struct draft draft;

@@ -8,7 +8,7 @@
 #include "core/body.h"
 #include "core/ring.h"
 
-/* Return: 0; -ECHILD, -EIDRM, -EBADMSG, -EPERM */
+/* Return: 0; -ECHILD, -EIDRM, -EBADMSG, -EPERM, -ESHUTDOWN */
 int send_check(struct tol_link *link);
 
 /* Return: 0; -EINVAL; errors of tol_segment_export() */
@@ -24,5 +24,10 @@ int send_wait_for_room(struct tol_link *link, struct bell_waiter *waiter,
 /* Return: 0 the draft is a message, and done with; errors of tol_send() */
 int send_publish(struct tol_link *link, struct bell_waiter *waiter,
 		 const struct draft *draft, struct ring_room *room);
+
+/* One message, inside a call that has begun. Return: as tol_send() */
+int send_waiting(struct tol_link *link, struct bell_waiter *waiter,
+		 const void *body, size_t size_bytes,
+		 const struct draft_extra *extra);
 
 #endif

@@ -22,6 +22,7 @@ uint64_t mailbox_signature(void)
 	hash = fold(hash, offsetof(struct mailbox_layout, head));
 	hash = fold(hash, sizeof(struct participant_layout));
 	hash = fold(hash, sizeof(struct body_layout));
+	hash = fold(hash, offsetof(struct mailbox_layout, limit_msgs));
 	hash = fold(hash, offsetof(struct mailbox_layout, returns));
 	hash = fold(hash, sizeof(struct body_extra_layout));
 	hash = fold(hash, sizeof(struct hold_layout));

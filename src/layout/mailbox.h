@@ -58,6 +58,7 @@
 /*
  *	  0 .. 31	head
  *	 32 .. 63	fixed when it was made
+ *	 64 .. 71	written when its capacity is changed
  *	128 .. 191	control, bell and what came back: read by every call,
  *			written when somebody sleeps, returns or removes
  *	256 .. 263	tail hint		any sender
@@ -71,14 +72,15 @@ struct mailbox_layout {
 	uint32_t creator_pid;
 	uint64_t id;
 	int64_t created_unix_ns;
+	uint64_t limit_msgs;	/* capacity now, not above capacity_msgs */
 
-	uint8_t pad_64[64];
+	uint8_t pad_72[56];
 
 	uint64_t control;
 	uint64_t receivers;	/* {count, epoch} of sleepers in receive */
 	uint64_t senders;	/* {count, epoch} of sleepers in send */
 	uint32_t bell;		/* always 0 */
-	uint32_t pad_156;
+	uint32_t ended;		/* 1: no more messages, for good */
 	uint64_t returns;	/* {count, epoch}: 0, nothing has come back */
 	uint64_t dead_letters;	/* the same for dead letters */
 	uint64_t dead_receivers; /* {count, epoch} asleep for dead letters */
@@ -102,10 +104,12 @@ static_assert(offsetof(struct mailbox_layout, pool_chunks) == 40, "layout");
 static_assert(offsetof(struct mailbox_layout, creator_pid) == 44, "layout");
 static_assert(offsetof(struct mailbox_layout, id) == 48, "layout");
 static_assert(offsetof(struct mailbox_layout, created_unix_ns) == 56, "layout");
+static_assert(offsetof(struct mailbox_layout, limit_msgs) == 64, "layout");
 static_assert(offsetof(struct mailbox_layout, control) == 128, "layout");
 static_assert(offsetof(struct mailbox_layout, receivers) == 136, "layout");
 static_assert(offsetof(struct mailbox_layout, senders) == 144, "layout");
 static_assert(offsetof(struct mailbox_layout, bell) == 152, "layout");
+static_assert(offsetof(struct mailbox_layout, ended) == 156, "layout");
 static_assert(offsetof(struct mailbox_layout, returns) == 160, "layout");
 static_assert(offsetof(struct mailbox_layout, dead_letters) == 168, "layout");
 static_assert(offsetof(struct mailbox_layout, dead_receivers) == 176, "layout");
@@ -266,6 +270,7 @@ static inline uint64_t hold_bump(uint64_t word)
 #define SLOT_EMPTY 1u
 #define SLOT_FULL 2u
 #define SLOT_TAKEN 3u		/* the unit is the number of a hold cell */
+#define SLOT_UNIT_END SLOT_UNIT_MASK	/* with SLOT_TAKEN: nothing comes here */
 #define SLOT_LAP_BITS 36
 #define SLOT_LAP_LOW_MASK UINT64_C(0x3fffffff)
 #define SLOT_UNIT_MASK UINT64_C(0x03ffffff)

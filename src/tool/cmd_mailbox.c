@@ -8,11 +8,29 @@
 
 #include "tool.h"
 
+static int create_option(struct tool *tool, int option,
+			 uint64_t *capacity_msgs, struct tol_mailbox_opts *opts)
+{
+	switch (option) {
+	case 'c':
+		return args_count(tool, "--capacity", optarg, capacity_msgs);
+	case 'x':
+		return args_count(tool, "--capacity-max", optarg,
+				  &opts->capacity_max_msgs);
+	case 'm':
+		return args_mode(tool, optarg, &opts->mode);
+	default:
+		opts->if_missing = 1;
+		return 0;
+	}
+}
+
 static int run_create(struct tool *tool, int argc, char **argv)
 {
 	static const struct option options[] = {
 		COMMON_OPTIONS,
 		{ "capacity", required_argument, NULL, 'c' },
+		{ "capacity-max", required_argument, NULL, 'x' },
 		{ "mode", required_argument, NULL, 'm' },
 		{ "if-missing", no_argument, NULL, 'i' },
 		{ NULL, 0, NULL, 0 },
@@ -22,13 +40,9 @@ static int run_create(struct tool *tool, int argc, char **argv)
 	const char *name;
 	int option, error;
 
-	while ((option = args_next(tool, argc, argv, ":hc:m:", options)) >= 0) {
-		if (option == 'i')
-			opts.if_missing = 1;
-		else if (option == 'm' ? args_mode(tool, optarg, &opts.mode) :
-			 args_count(tool, "--capacity", optarg, &capacity_msgs))
+	while ((option = args_next(tool, argc, argv, ":hc:m:", options)) >= 0)
+		if (create_option(tool, option, &capacity_msgs, &opts) != 0)
 			return STATUS_USAGE;
-	}
 	if (option != OPT_DONE)
 		return args_status(option);
 	if (args_name(tool, argc, argv, &name) != 0)
@@ -37,6 +51,9 @@ static int run_create(struct tool *tool, int argc, char **argv)
 		return say_failed(tool, name, "capacity 0 is not supported: "
 				  "take 1 to %" PRIu64 " messages",
 				  TOL_CAPACITY_MAX_MSGS);
+	if (opts.capacity_max_msgs && opts.capacity_max_msgs < capacity_msgs)
+		return say_usage(tool, "--capacity-max is below the capacity, "
+				 "%" PRIu64, capacity_msgs);
 	opts.space = tool->space;
 	error = tol_mailbox_create(name, capacity_msgs, &opts);
 	return error < 0 ? say_error(tool, name, error) : STATUS_DONE;
@@ -46,9 +63,11 @@ const struct command cmd_create = {
 	.name = "create",
 	.run = run_create,
 	.brief = "Make a mailbox.",
-	.usage = "create NAME [--capacity N] [--mode MODE] [--if-missing]",
+	.usage = "create NAME [--capacity N] [--capacity-max N]\n"
+		 "                     [--mode MODE] [--if-missing]",
 	.help = "\n"
 "  -c, --capacity N    messages that it holds, 1 to 1048576; else 64\n"
+"      --capacity-max N  'resize' goes up to that; else the capacity\n"
 "  -m, --mode MODE     who may use it, in octal; else 0600\n"
 "      --if-missing    a mailbox that is there already is fine too\n",
 };
@@ -180,6 +199,8 @@ static void stat_json(struct json *json, const char *name,
 	json_key_text(json, "state", state_name(stat->state));
 	json_key_u64(json, "layout_version", stat->layout_version);
 	json_key_u64(json, "capacity_msgs", stat->capacity_msgs);
+	json_key_u64(json, "capacity_max_msgs", stat->capacity_max_msgs);
+	json_key_bool(json, "ended", stat->is_ended);
 	json_key_u64(json, "queued_msgs", stat->queued_msgs);
 	json_key_u64(json, "queued_bytes", stat->queued_bytes);
 	json_key_u64(json, "sent_msgs", stat->sent_msgs);
@@ -206,10 +227,11 @@ static int stat_text(struct buffer *out, const char *name,
 
 	error = buffer_printf(out,
 		"mailbox       %s\n"
-		"state         %s, layout version %" PRIu32 "\n"
+		"state         %s%s, layout version %" PRIu32 "\n"
 		"messages      %" PRIu64 " of %" PRIu64 ", %" PRIu64 " bytes\n"
 		"totals        %" PRIu64 " sent, %" PRIu64 " received\n",
-		name, state_name(stat->state), stat->layout_version,
+		name, state_name(stat->state), stat->is_ended ? ", closed" : "",
+		stat->layout_version,
 		stat->queued_msgs, stat->capacity_msgs, stat->queued_bytes,
 		stat->sent_msgs, stat->received_msgs);
 	if (error == 0)

@@ -221,6 +221,9 @@ static int recv_all(struct recv *recv)
 	/* Empty is what --all waits for, and no failure of it. */
 	if (recv->amount == AMOUNT_ALL && (n == -EAGAIN || n == -ETIMEDOUT))
 		return STATUS_DONE;
+	/* The end is what --follow waits for, too. */
+	if (recv->amount != AMOUNT_COUNT && n == -ENODATA)
+		return STATUS_DONE;
 	if (taken == 0)
 		return say_error(recv->tool, recv->name, (int)n);
 	return say_error_after(recv->tool, recv->name, (int)n,
@@ -356,7 +359,7 @@ const struct command cmd_recv = {
 "waited for. Interrupted (Ctrl-C), it loses nothing.\n\n"
 "  -n, --count COUNT   that many messages instead of one\n"
 "  -a, --all           until the mailbox is empty\n"
-"  -f, --follow        until interrupted; that is status 0\n"
+"  -f, --follow        until interrupted or closed; that is status 0\n"
 "      --nowait        status 3 if the mailbox is empty\n"
 "  -t, --timeout TIME  wait that long for each message: 250ms, 2s, 1m\n"
 "      --raw           the bytes as they are, nothing added (the default)\n"

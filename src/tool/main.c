@@ -13,7 +13,8 @@
 
 static const struct command *const commands[] = {
 	&cmd_create, &cmd_send, &cmd_recv, &cmd_ls, &cmd_stat, &cmd_rm,
-	&cmd_clean, &cmd_seg_create, &cmd_seg_write, &cmd_seg_read,
+	&cmd_close, &cmd_purge, &cmd_resize, &cmd_clean,
+	&cmd_seg_create, &cmd_seg_write, &cmd_seg_read,
 	&cmd_seg_ls, &cmd_seg_stat, &cmd_seg_grow, &cmd_seg_seal, &cmd_seg_rm,
 };
 
@@ -33,7 +34,8 @@ static void help_all(void)
 	     "/dev/shm/tolsey-UID\n"
 	     "  --version    version of the tool and of the library\n\n"
 	     "Exit status: 0 done, 1 failed, 2 usage, 3 not now (would wait, "
-	     "timed out,\nfull, empty). 'tolsey COMMAND --help' has the rest.");
+	     "timed out,\nfull, empty), 4 closed and drained.\n"
+	     "'tolsey COMMAND --help' has the rest.");
 }
 
 /* Letters to change, add or leave out to make @b of @a. */

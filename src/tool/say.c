@@ -92,6 +92,8 @@ static const struct {
 		"receive with 'tolsey recv %N'" },
 	{ EAGAIN, "recv", "the mailbox is empty: leave out --nowait to wait" },
 	{ EAGAIN, NULL, "in use just now: try again" },
+	{ ENODATA, NULL, "it was closed, and all its messages are received" },
+	{ ESHUTDOWN, NULL, "it was closed: it takes no more messages" },
 	{ ETIMEDOUT, "send", "timed out, the mailbox was full all the time: "
 		"receive with 'tolsey recv %N', or wait longer" },
 	{ ETIMEDOUT, "recv", "timed out, the mailbox was empty all the time: "
@@ -304,6 +306,8 @@ int say_error_after(struct tool *tool, const char *name, int error,
 		va_end(args);
 	}
 	fputc('\n', stderr);
+	if (error == ENODATA)
+		return STATUS_ENDED;
 	return error == EAGAIN || error == ETIMEDOUT ? STATUS_NOT_NOW :
 		STATUS_FAILED;
 }

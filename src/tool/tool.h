@@ -15,6 +15,7 @@ enum {
 	STATUS_FAILED = 1,
 	STATUS_USAGE = 2,
 	STATUS_NOT_NOW = 3,	/* would wait, timed out, full, empty */
+	STATUS_ENDED = 4,	/* closed, and all its messages received */
 };
 
 struct command;
@@ -34,7 +35,7 @@ struct command {
 };
 
 extern const struct command cmd_create, cmd_send, cmd_recv, cmd_ls, cmd_stat;
-extern const struct command cmd_rm, cmd_clean;
+extern const struct command cmd_rm, cmd_clean, cmd_close, cmd_purge, cmd_resize;
 extern const struct command cmd_seg_create, cmd_seg_write, cmd_seg_read;
 extern const struct command cmd_seg_ls, cmd_seg_stat, cmd_seg_grow;
 extern const struct command cmd_seg_seal, cmd_seg_rm;

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What changes a mailbox that is in use: its end, its capacity, throwing away
+ * what is in it.
+ *
+ * The end: the word is set, which turns new senders away. One that is past it may
+ * still publish; whoever then finds nothing closes the very slot where that one
+ * would have to (ring_end()). So after the first receiver has heard of the end
+ * no message can come. Crash and stop: who finds out tells those who sleep.
+ *
+ * The capacity: a word that senders read for each message, not above the slots of
+ * the ring. Those who wait for room are told; killed before that, the kernel wakes
+ * one, who sends and wakes the next.
+ */
+#include <errno.h>
+
+#include "core/bell.h"
+#include "core/body.h"
+#include "core/hold.h"
+#include "core/receive.h"
+#include "core/send.h"
+
+int tol_shutdown(struct tol_link *link)
+{
+	struct bell_waiter waiter;
+	int err = link ? send_check(link) : -EINVAL;
+
+	if (err == -ESHUTDOWN)
+		return 0;
+	if (err < 0)
+		return err;
+	bell_begin(&waiter, link, BELL_SENDERS, TOL_NOWAIT);
+	store_release_32(&link->head->ended, 1);
+	bell_ring_all(link->head, link->futex);
+	bell_end(&waiter);
+	return 0;
+}
+
+int tol_resize(struct tol_link *link, uint64_t capacity_msgs)
+{
+	struct bell_waiter waiter;
+	int err = link ? link_check(link) : -EINVAL;
+
+	if (err < 0)
+		return err;
+	if (link->is_dead_view)
+		return -EPERM;
+	if (capacity_msgs == 0)
+		return -EINVAL;
+	if (capacity_msgs > link->capacity_msgs)
+		return -ERANGE;
+	bell_begin(&waiter, link, BELL_SENDERS, TOL_NOWAIT);
+	store_release_64(&link->head->limit_msgs, capacity_msgs);
+	bell_ring_all(link->head, link->futex);
+	bell_end(&waiter);
+	return 0;
+}
+
+/* Return: 1 one is gone; 0 there is none; -EAGAIN */
+static int drop_back(struct tol_link *link, enum hold_kind kind)
+{
+	struct hold_layout record;
+	struct reading reading;
+	struct hold hold;
+	bool is_read;
+
+	if (hold_find(link, kind, &hold) < 0)
+		return 0;
+	if (!hold_read(link, &hold, &record))
+		return -EAGAIN;
+	is_read = record.unit <= UINT32_MAX &&
+		  body_look(link, (uint32_t)record.unit, &reading) == 0;
+	if (!hold_consume(link, &hold))
+		return -EAGAIN;
+	if (is_read)
+		body_consume(link, &reading);
+	return 1;
+}
+
+static int drop_queued(struct tol_link *link, uint64_t end_position)
+{
+	struct ring_message message;
+	struct reading reading;
+	struct ring_gate gate;
+	bool is_read;
+	int err = ring_find_message(link, &message, &gate);
+
+	if (err == -EAGAIN || err == -ENODATA ||
+	    (err == 0 && message.position >= end_position))
+		return 0;
+	if (err < 0)
+		return err;
+	is_read = body_look(link, slot_unit(message.word), &reading) == 0;
+	if (!ring_consume(link, &message))
+		return -EAGAIN;
+	if (is_read)
+		body_consume(link, &reading);
+	return 1;
+}
+
+static ssize_t drop_all(struct tol_link *link, uint64_t end_position)
+{
+	ssize_t count = 0;
+	int err = 1;
+
+	while (err > 0 || err == -EAGAIN) {
+		err = drop_back(link, link->is_dead_view ? HOLD_KIND_DEAD
+							 : HOLD_KIND_RETURNED);
+		if (err == 0 && !link->is_dead_view)
+			err = drop_queued(link, end_position);
+		if (err > 0)
+			count++;
+	}
+	return err < 0 ? err : count;
+}
+
+ssize_t tol_purge(struct tol_link *link)
+{
+	struct bell_waiter waiter;
+	uint64_t end_position;
+	ssize_t count;
+	int err = link ? receive_check(link) : -EINVAL;
+
+	if (err == 0)
+		err = ring_find_tail(link, &end_position);
+	if (err < 0)
+		return err;
+	bell_begin(&waiter, link, receive_kind(link), TOL_NOWAIT);
+	count = drop_all(link, end_position);
+	bell_end(&waiter);
+	return count;
+}
