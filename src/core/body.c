@@ -7,9 +7,9 @@
 #include "core/body_file.h"
 
 /* All but the bytes. */
-static void write_head(struct tol_link *link, const struct draft *draft,
-		       size_t size_bytes, const struct draft_extra *extra,
-		       bool has_extra)
+static inline __attribute__((always_inline)) void
+write_head(struct tol_link *link, const struct draft *draft, size_t size_bytes,
+	   const struct draft_extra *extra, bool has_extra)
 {
 	struct body_layout *layout = pool_at(link, draft->block.unit);
 	uint8_t *bytes = (uint8_t *)(layout + 1);
@@ -76,7 +76,10 @@ int draft_make(struct tol_link *link, const void *body, size_t size_bytes,
 			return err;
 		}
 	}
-	write_head(link, draft, size_bytes, extra, has_extra);
+	if (has_extra)
+		write_head(link, draft, size_bytes, extra, true);
+	else
+		write_head(link, draft, size_bytes, extra, false);
 	if (!draft->in_file && size_bytes > 0)
 		copy_to_shared((uint8_t *)pool_at(link, draft->block.unit) +
 				       offset_bytes,

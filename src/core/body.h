@@ -79,6 +79,13 @@ void body_remove_file(struct tol_link *link, const struct reading *reading);
 void body_read_extra(const struct tol_link *link, const struct reading *reading,
 		     struct body_extra_layout *ret_extra);
 
+static inline bool body_may_read(struct tol_link *link, uint32_t unit,
+				 uint64_t size_bytes)
+{
+	return pool_is_at_hand(&link->pool, unit, size_bytes) ||
+	       pool_may_read(link, unit, size_bytes);
+}
+
 /*
  * These two read what may be overwritten meanwhile. The caller believes them, an
  * error among them, only once it has seen that the message was still there
@@ -91,7 +98,7 @@ static inline int body_look(struct tol_link *link, uint32_t unit,
 {
 	const struct body_layout *layout = pool_at(link, unit);
 
-	if (!pool_may_read(link, unit, sizeof(*layout) +
+	if (!body_may_read(link, unit, sizeof(*layout) +
 				       sizeof(ret_reading->serial)))
 		return -EBADMSG;
 	ret_reading->unit = unit;
@@ -102,7 +109,7 @@ static inline int body_look(struct tol_link *link, uint32_t unit,
 	if (ret_reading->body.size_bytes > PTRDIFF_MAX ||
 	    (!(ret_reading->body.flags & BODY_IN_FILE) &&
 	     ret_reading->body.size_bytes > BODY_IN_POOL_MAX_BYTES) ||
-	    !pool_may_read(link, unit, body_span_bytes(ret_reading)))
+	    !body_may_read(link, unit, body_span_bytes(ret_reading)))
 		return -EBADMSG;
 	if (ret_reading->body.flags & BODY_IN_FILE)
 		copy_unsettled(&ret_reading->serial,

@@ -197,6 +197,7 @@ static void set_addresses(struct tol_link *link, void *address)
 	link->chunks = (uint32_t *)(void *)(bytes + g->chunks_offset);
 	link->pool_bytes = bytes + g->pool_offset;
 	link->capacity_msgs = g->capacity_msgs;
+	link->pool.chunks_count = g->pool_chunks;
 	link->capacity_shift = -1;
 	if ((g->capacity_msgs & (g->capacity_msgs - 1)) == 0)
 		link->capacity_shift = __builtin_ctzll(g->capacity_msgs);

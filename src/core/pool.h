@@ -12,7 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/atomic.h"
 #include "base/lock.h"
+#include "layout/mailbox.h"
 
 struct tol_link;
 struct extent;
@@ -23,6 +25,7 @@ struct pool {
 	struct extent *busy_first, *busy_last;	/* oldest first */
 	struct extent *idle;		/* free to use, last used first */
 	uint32_t idle_chunks;
+	uint32_t chunks_count;
 	uint64_t *backed;		/* bitmap: chunks that this process knows
 					   to have memory */
 	uint64_t table_backed;		/* the same for pages of chunk words */
@@ -63,6 +66,19 @@ void pool_abort(struct tol_link *link, const struct pool_block *block);
  * touch a page that has no memory would take some, or be a SIGBUS.
  */
 bool pool_may_read(struct tol_link *link, uint32_t unit, uint64_t size_bytes);
+
+/* The same for what lies in one chunk that has been read before: no call. */
+static inline bool pool_is_at_hand(const struct pool *pool, uint32_t unit,
+				   uint64_t size_bytes)
+{
+	uint32_t chunk = unit / MAILBOX_CHUNK_UNITS;
+	uint64_t offset_bytes = (unit % MAILBOX_CHUNK_UNITS) *
+				MAILBOX_UNIT_BYTES;
+
+	return chunk < pool->chunks_count &&
+	       offset_bytes + size_bytes <= MAILBOX_CHUNK_BYTES &&
+	       (load_relaxed_64(&pool->backed[chunk / 64]) >> chunk % 64 & 1);
+}
 
 void *pool_at(const struct tol_link *link, uint32_t unit);
 

@@ -317,6 +317,8 @@ int receive(struct receiving *r, int64_t timeout_ns)
 	return err;
 }
 
+/* The way that most messages go: no calls between. */
+__attribute__((flatten))
 ssize_t tol_recv_message(struct tol_link *link, void *buf, size_t size_bytes,
 			 int64_t timeout_ns, struct tol_message *ret_message)
 {
