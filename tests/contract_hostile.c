@@ -51,6 +51,7 @@ static bool is_fine(long error)
 	static const int errors[] = {
 		EAGAIN, ETIMEDOUT, EMSGSIZE, EIDRM,  EBADMSG,
 		ENOENT, EPROTO,    EUSERS,   ENOSPC, EMEDIUMTYPE,
+		ESHUTDOWN, ENODATA,
 	};
 
 	return is_one_of(error, errors, sizeof(errors) / sizeof(errors[0]));
