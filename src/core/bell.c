@@ -12,8 +12,9 @@
  * What ends each sleep, in the order announce, check again, sleep:
  *   a message or room that came before the check: the check finds it
  *   between the check and the sleep: the gate, half of the slot's word, is
- *	compared by the kernel after the caller is queued on the bell; and
- *	the count of what came back, 0 if nothing did
+ *	compared by the kernel after the caller is queued on the bell; and so
+ *	are the word that says whether it has ended, and the count of what came
+ *	back, 0 if nothing did
  *   after that: bell-ring finds count != 0 (the announcement precedes the look
  *	at the slot, the CAS on the slot precedes the look at the count)
  *   a waker that died in between: the kernel, since its thread is armed
@@ -238,9 +239,10 @@ static bool sleep_in_kernel(struct bell_waiter *waiter,
 		{ &link->head->bell, 0 },
 		{ high_half(sleepers_of(waiter)), waiter->epoch },
 		{ low_half(gate->slot), (uint32_t)gate->word },
+		{ &link->head->ended, 0 },
 		{ low_half(&link->head->returns), 0 },
 	};
-	unsigned int count = waiter->kind == BELL_RECEIVERS ? 4 : 3;
+	unsigned int count = waiter->kind == BELL_RECEIVERS ? 5 : 4;
 	int64_t deadline_ns = waiter->timeout_ns < 0 ? FUTEX_NO_DEADLINE
 						     : waiter->deadline_ns;
 	int rc = -ENOSYS;

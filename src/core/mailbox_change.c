@@ -20,25 +20,31 @@
 #include "core/receive.h"
 #include "core/send.h"
 
+/* Killed before this, one who sleeps is woken by the kernel and tells the others. */
+static void tell_all(struct tol_link *link, struct robust_saved armed)
+{
+	bell_ring_all(link->head, link->futex);
+	robust_disarm(armed);
+}
+
 int tol_shutdown(struct tol_link *link)
 {
-	struct bell_waiter waiter;
+	struct robust_saved armed;
 	int err = link ? send_check(link) : -EINVAL;
 
 	if (err == -ESHUTDOWN)
 		return 0;
 	if (err < 0)
 		return err;
-	bell_begin(&waiter, link, BELL_SENDERS, TOL_NOWAIT);
+	armed = robust_arm(&link->head->bell);
 	store_release_32(&link->head->ended, 1);
-	bell_ring_all(link->head, link->futex);
-	bell_end(&waiter);
+	tell_all(link, armed);
 	return 0;
 }
 
 int tol_resize(struct tol_link *link, uint64_t capacity_msgs)
 {
-	struct bell_waiter waiter;
+	struct robust_saved armed;
 	int err = link ? link_check(link) : -EINVAL;
 
 	if (err < 0)
@@ -49,10 +55,9 @@ int tol_resize(struct tol_link *link, uint64_t capacity_msgs)
 		return -EINVAL;
 	if (capacity_msgs > link->capacity_msgs)
 		return -ERANGE;
-	bell_begin(&waiter, link, BELL_SENDERS, TOL_NOWAIT);
+	armed = robust_arm(&link->head->bell);
 	store_release_64(&link->head->limit_msgs, capacity_msgs);
-	bell_ring_all(link->head, link->futex);
-	bell_end(&waiter);
+	tell_all(link, armed);
 	return 0;
 }
 
