@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "core/link.h"
@@ -217,6 +219,77 @@ START_TEST(trim_only_while_alone)
 }
 END_TEST
 
+/* Free where the space is, and free for this process as well. */
+static bool has_memory(uint64_t bytes)
+{
+	unsigned long long available_kb = 0;
+	struct statvfs fs;
+	char line[128];
+	FILE *file = fopen("/proc/meminfo", "re");
+
+	while (file && fgets(line, sizeof(line), file))
+		if (sscanf(line, "MemAvailable: %llu", &available_kb) == 1)
+			break;
+	if (file)
+		fclose(file);
+	return available_kb * 1024 > 2 * bytes + bytes / 4 &&
+	       statvfs(support_space, &fs) == 0 &&
+	       (uint64_t)fs.f_bavail * fs.f_frsize > bytes + bytes / 16;
+}
+
+/* A number every 64 KiB, and in the last bytes. */
+static void stamp(char *body, uint64_t size_bytes)
+{
+	for (uint64_t at = 0; at + 8 <= size_bytes; at += 65536)
+		memcpy(body + at, &at, 8);
+	memcpy(body + size_bytes - 8, &size_bytes, 8);
+}
+
+static bool is_stamped(const char *body, uint64_t size_bytes)
+{
+	uint64_t number;
+
+	for (uint64_t at = 0; at + 16 <= size_bytes; at += 65536) {
+		memcpy(&number, body + at, 8);
+		if (number != at)
+			return false;
+	}
+	memcpy(&number, body + size_bytes - 8, 8);
+	return number == size_bytes;
+}
+
+/* In place, back, and then copied. */
+START_TEST(four_gibibytes)
+{
+	uint64_t size_bytes = (UINT64_C(4) << 30) + 1;
+	struct tol_message message;
+	struct tol_link *link;
+	struct tol_loan loan;
+	char *copy;
+
+	if (!has_memory(size_bytes))
+		support_cannot("needs 9 GiB of memory, half of it in the space");
+	link = make("box", 1);
+	ck_assert_int_eq(tol_loan(link, size_bytes, &loan), 0);
+	stamp(loan.body, size_bytes);
+	ck_assert_int_eq(tol_post(link, &loan, TOL_NOWAIT, NULL), 0);
+	ck_assert_int_eq(tol_take(link, TOL_NOWAIT, NULL, &message), 0);
+	ck_assert_uint_eq(message.size_bytes, size_bytes);
+	ck_assert(is_stamped(message.body, size_bytes));
+	ck_assert_int_eq(tol_return(link, &message), 0);
+	copy = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	ck_assert_ptr_ne(copy, MAP_FAILED);
+	ck_assert_int_eq(tol_recv(link, copy, size_bytes - 1, TOL_NOWAIT),
+			 -EMSGSIZE);
+	ck_assert_int_eq(tol_recv(link, copy, size_bytes, TOL_NOWAIT),
+			 (ssize_t)size_bytes);
+	ck_assert(is_stamped(copy, size_bytes));
+	munmap(copy, size_bytes);
+	unmake(link, "box");
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("bodies");
@@ -231,6 +304,7 @@ int main(void)
 		support_skip("large_body_of_another_user", "needs root");
 	tcase_add_test(tc, closing_gives_all_chunks_back);
 	tcase_add_test(tc, trim_only_while_alone);
+	tcase_add_test(tc, four_gibibytes);
 	suite_add_tcase(suite, tc);
 	return support_run(suite);
 }
