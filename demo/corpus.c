@@ -11,8 +11,9 @@
  * OUT.sysv.
  *
  * Why nothing is missed or done twice: a sender counts a file as begun before
- * it sends it, and its successor goes on behind it. Once all senders are done
- * the workers get a STOP each, after all files; once each has said BYE, after
+ * it sends it, and its successor goes on behind it. What a killed worker had
+ * taken comes back by itself, unless it was just done with. Once all senders are
+ * done the workers get a STOP each, after all files; once each has said BYE, after
  * its results, whatever has no result was in the hand of a killed process,
  * and is sent again.
  */
@@ -188,20 +189,24 @@ static pid_t start_worker(int lane)
 	if (pid > 0)
 		return pid;
 	for (;;) {
-		size_t n = transport->recv_job(lane, &buffer);
+		size_t n;
+		const unsigned char *job = transport->recv_job(lane, &buffer,
+							       &n);
 
 		if (n < sizeof(head))
 			fail("a job", -EBADMSG);
-		memcpy(&head, buffer.bytes, sizeof(head));
+		memcpy(&head, job, sizeof(head));
 		if (head.file == STOP)
 			break;
 		result.file = head.file;
 		result.size_bytes = n - sizeof(head);
-		if (sha256(buffer.bytes + sizeof(head), n - sizeof(head),
+		if (sha256(job + sizeof(head), n - sizeof(head),
 			   result.hash) < 0)
 			fail("SHA-256", -EIO);
+		transport->end_job();
 		transport->send_result(&result, sizeof(result));
 	}
+	transport->end_job();
 	result.kind = BYE;
 	transport->send_result(&result, sizeof(result));
 	transport->leave();

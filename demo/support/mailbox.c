@@ -6,6 +6,7 @@
 #include "transport.h"
 
 static struct tol_link *jobs, *results;
+static struct tol_message job_in_hand;
 
 static void create(void)
 {
@@ -38,21 +39,26 @@ static void send_job(int lane, const void *job, size_t size_bytes)
 		fail("send to mailbox jobs", err);
 }
 
-static size_t recv_job(int lane, struct buffer *buffer)
+/* In place; if this process is killed before end_job() another one gets it. */
+static const unsigned char *recv_job(int lane, struct buffer *buffer,
+				     size_t *ret_size_bytes)
 {
-	struct tol_message message;
-	ssize_t n;
+	int err = tol_take(jobs, TOL_FOREVER, NULL, &job_in_hand);
 
 	(void)lane;
-	for (;;) {
-		n = tol_recv_message(jobs, buffer->bytes, buffer->size_bytes,
-				     TOL_FOREVER, &message);
-		if (n >= 0)
-			return (size_t)n;
-		if (n != -EMSGSIZE)
-			fail("receive from mailbox jobs", (int)n);
-		buffer_need(buffer, message.size_bytes);
-	}
+	(void)buffer;
+	if (err < 0)
+		fail("take from mailbox jobs", err);
+	*ret_size_bytes = job_in_hand.size_bytes;
+	return job_in_hand.body;
+}
+
+static void end_job(void)
+{
+	int err = tol_ack(jobs, &job_in_hand);
+
+	if (err < 0)
+		fail("acknowledge to mailbox jobs", err);
 }
 
 static void send_result(const void *result, size_t size_bytes)
@@ -92,9 +98,9 @@ static void remove_both(void)
 
 const struct transport transport_mailbox = {
 	.name = "tolsey mailbox",
-	.how = "one mailbox of 64, any worker takes any file, whole",
+	.how = "one mailbox of 64, any worker takes any file, in place",
 	.create = create, .join = join,
-	.send_job = send_job, .recv_job = recv_job,
+	.send_job = send_job, .recv_job = recv_job, .end_job = end_job,
 	.send_result = send_result, .recv_result = recv_result,
 	.leave = leave, .remove = remove_both,
 };

@@ -60,14 +60,16 @@ static void send_job(int lane, const void *job, size_t size_bytes)
 	write_all(lanes[lane][1], job, size_bytes);
 }
 
-static size_t recv_job(int lane, struct buffer *buffer)
+static const unsigned char *recv_job(int lane, struct buffer *buffer,
+				     size_t *ret_size_bytes)
 {
 	uint64_t length;
 
 	read_all(lanes[lane][0], &length, sizeof(length));
 	buffer_need(buffer, length);
 	read_all(lanes[lane][0], buffer->bytes, length);
-	return length;
+	*ret_size_bytes = length;
+	return buffer->bytes;
 }
 
 static void send_result(const void *result, size_t size_bytes)
@@ -94,7 +96,7 @@ const struct transport transport_pipe = {
 	.name = "pipes",
 	.how = "a pipe to each worker: writers of one would mix large frames",
 	.create = create, .join = nothing,
-	.send_job = send_job, .recv_job = recv_job,
+	.send_job = send_job, .recv_job = recv_job, .end_job = nothing,
 	.send_result = send_result, .recv_result = recv_result,
 	.leave = nothing, .remove = remove_pipes,
 };

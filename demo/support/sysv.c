@@ -90,7 +90,8 @@ static void send_job(int lane, const void *job, size_t size_bytes)
 	}
 }
 
-static size_t recv_job(int lane, struct buffer *buffer)
+static const unsigned char *recv_job(int lane, struct buffer *buffer,
+				     size_t *ret_size_bytes)
 {
 	uint64_t length;
 	size_t done = 0;
@@ -99,7 +100,8 @@ static size_t recv_job(int lane, struct buffer *buffer)
 	buffer_need(buffer, length + CHUNK_BYTES);
 	while (done < length)
 		done += take(jobs, lane + 1, buffer->bytes + done, CHUNK_BYTES);
-	return length;
+	*ret_size_bytes = length;
+	return buffer->bytes;
 }
 
 static void send_result(const void *result, size_t size_bytes)
@@ -116,7 +118,7 @@ const struct transport transport_sysv = {
 	.name = "System V messages",
 	.how = "in chunks of 8192 bytes: its limit for a message (msgmax)",
 	.create = create, .join = nothing,
-	.send_job = send_job, .recv_job = recv_job,
+	.send_job = send_job, .recv_job = recv_job, .end_job = nothing,
 	.send_result = send_result, .recv_result = recv_result,
 	.leave = nothing, .remove = remove_queues,
 };

@@ -31,7 +31,10 @@ struct transport {
 	void (*create)(void);
 	void (*join)(void);
 	void (*send_job)(int lane, const void *job, size_t size_bytes);
-	size_t (*recv_job)(int lane, struct buffer *buffer);
+	/* Return: its bytes, in @buffer or where they lie, until end_job() */
+	const unsigned char *(*recv_job)(int lane, struct buffer *buffer,
+					 size_t *ret_size_bytes);
+	void (*end_job)(void);
 	void (*send_result)(const void *result, size_t size_bytes);
 	void (*recv_result)(void *result, size_t size_bytes);
 	void (*leave)(void);
