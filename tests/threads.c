@@ -24,12 +24,14 @@ struct message {
 
 struct received {
 	struct tol_link *link;
+	bool is_in_place;
 	uint32_t *seen;		/* [SENDERS * MESSAGES] how often; atomic */
 	bool is_whole, is_ordered;
 };
 
 struct sending {
 	struct tol_link *link;
+	bool is_in_place;
 	uint32_t number;
 };
 
@@ -40,6 +42,22 @@ static uint32_t sum_of(const unsigned char *bytes, size_t size_bytes)
 	for (size_t i = 0; i < size_bytes; i++)
 		sum = sum * 31 + bytes[i];
 	return sum;
+}
+
+/* Copied, or written in place. */
+static int send_one(const struct sending *sending, const void *body,
+		    size_t size_bytes)
+{
+	struct tol_loan loan;
+	int err;
+
+	if (!sending->is_in_place)
+		return tol_send(sending->link, body, size_bytes, TOL_FOREVER);
+	err = tol_loan(sending->link, size_bytes, &loan);
+	if (err < 0)
+		return err;
+	memcpy(loan.body, body, size_bytes);
+	return tol_post(sending->link, &loan, TOL_FOREVER, NULL);
 }
 
 static void *send_all(void *argument)
@@ -57,12 +75,31 @@ static void *send_all(void *argument)
 		message.sum = sum_of(body + sizeof(message),
 				     message.size_bytes);
 		memcpy(body, &message, sizeof(message));
-		if (tol_send(sending->link, body,
-			     sizeof(message) + message.size_bytes,
-			     TOL_FOREVER) < 0)
+		if (send_one(sending, body,
+			     sizeof(message) + message.size_bytes) < 0)
 			abort();
 	}
 	return NULL;
+}
+
+/* In place; each fifth message goes back once, and then comes to somebody. */
+static ssize_t take_one(struct tol_link *link, void *body)
+{
+	struct tol_message message;
+
+	for (;;) {
+		if (tol_take(link, TOL_FOREVER, NULL, &message) < 0)
+			return -1;
+		if (message.position % 5 == 0 && message.tries == 1) {
+			if (tol_return(link, &message) < 0)
+				return -1;
+			continue;
+		}
+		memcpy(body, message.body, message.size_bytes);
+		if (tol_ack(link, &message) < 0)
+			return -1;
+		return (ssize_t)message.size_bytes;
+	}
 }
 
 /* A sender number of none ends a receiver. */
@@ -75,8 +112,10 @@ static void *recv_all(void *argument)
 
 	received->is_whole = received->is_ordered = true;
 	for (;;) {
-		ssize_t n = tol_recv(received->link, body, sizeof(body),
-				     TOL_FOREVER);
+		ssize_t n = received->is_in_place
+				    ? take_one(received->link, body)
+				    : tol_recv(received->link, body,
+					       sizeof(body), TOL_FOREVER);
 
 		if (n < (ssize_t)sizeof(message))
 			abort();
@@ -90,7 +129,8 @@ static void *recv_all(void *argument)
 			received->is_whole = false;
 			continue;
 		}
-		if (message.number < next[message.sender])
+		if (message.number < next[message.sender] &&
+		    !received->is_in_place)
 			received->is_ordered = false;
 		next[message.sender] = message.number + 1;
 		__atomic_fetch_add(&received->seen[message.sender * MESSAGES +
@@ -99,7 +139,7 @@ static void *recv_all(void *argument)
 	}
 }
 
-static void run(uint64_t capacity, unsigned int flags)
+static void run(uint64_t capacity, unsigned int flags, bool is_in_place)
 {
 	uint32_t *seen = calloc(SENDERS * MESSAGES, sizeof(*seen));
 	const struct message end = { .sender = SENDERS };
@@ -112,11 +152,13 @@ static void run(uint64_t capacity, unsigned int flags)
 	ck_assert_int_eq(tol_mailbox_create("shared", capacity, NULL), 1);
 	ck_assert_int_eq(tol_open(&link, "shared", &opts), 0);
 	for (uint32_t i = 0; i < RECEIVERS; i++) {
-		received[i] = (struct received){ .link = link, .seen = seen };
+		received[i] = (struct received){ .link = link, .seen = seen,
+						 .is_in_place = is_in_place };
 		pthread_create(&receivers[i], NULL, recv_all, &received[i]);
 	}
 	for (uint32_t i = 0; i < SENDERS; i++) {
-		sending[i] = (struct sending){ .link = link, .number = i };
+		sending[i] = (struct sending){ .link = link, .number = i,
+					       .is_in_place = is_in_place };
 		pthread_create(&senders[i], NULL, send_all, &sending[i]);
 	}
 	for (uint32_t i = 0; i < SENDERS; i++)
@@ -138,25 +180,33 @@ static void run(uint64_t capacity, unsigned int flags)
 
 START_TEST(one_link_capacity_1)
 {
-	run(1, 0);
+	run(1, 0, false);
 }
 END_TEST
 
 START_TEST(one_link_capacity_5)
 {
-	run(5, 0);
+	run(5, 0, false);
 }
 END_TEST
 
 START_TEST(one_link_capacity_64)
 {
-	run(64, 0);
+	run(64, 0, false);
 }
 END_TEST
 
 START_TEST(one_link_sleeping)
 {
-	run(2, TOL_SPIN_NEVER);
+	run(2, TOL_SPIN_NEVER, false);
+}
+END_TEST
+
+START_TEST(one_link_in_place)
+{
+	static const uint64_t capacities[] = { 1, 5, 64 };
+
+	run(capacities[_i % 3], _i < 3 ? 0 : TOL_SPIN_NEVER, true);
 }
 END_TEST
 
@@ -169,6 +219,7 @@ int main(void)
 	tcase_add_test(tc, one_link_capacity_5);
 	tcase_add_test(tc, one_link_capacity_64);
 	tcase_add_test(tc, one_link_sleeping);
+	tcase_add_loop_test(tc, one_link_in_place, 0, 6);
 	suite_add_tcase(suite, tc);
 	return support_run(suite);
 }
