@@ -37,7 +37,8 @@
 #define FRONT_BYTES 64			/* before a body: System V's type */
 
 static const struct transport *const transports[] = {
-	&transport_tolsey, &transport_tolsey_sleeping, &transport_pipe,
+	&transport_tolsey, &transport_tolsey_sleeping,
+	&transport_tolsey_in_place, &transport_pipe,
 	&transport_stream, &transport_seqpacket, &transport_posix_mq, &transport_sysv,
 	&transport_ring,
 };
@@ -144,18 +145,25 @@ static void send_one(struct pair *pair, int queue, uint64_t number)
 static uint64_t recv_one(struct pair *pair, int queue)
 {
 	uint64_t number, again = 0, sum = 0;
+	const char *bytes;
 	int done;
 
 	while ((done = pair->transport->recv(pair, queue, body)) == 0)
 		check_other();
 	if (done < 0)
 		stop_both("receiving", -done);
+	bytes = pair->transport->end ? pair->received : body;
 	for (size_t i = 0; i < pair->size_bytes; i += sizeof(again)) {
-		memcpy(&again, body + i, sizeof(again));
+		memcpy(&again, bytes + i, sizeof(again));
 		sum += again;
 	}
 	sink = sum;
-	memcpy(&number, body, sizeof(number));
+	memcpy(&number, bytes, sizeof(number));
+	if (pair->transport->end) {
+		done = pair->transport->end(pair, queue);
+		if (done < 0)
+			stop_both("ending a message", -done);
+	}
 	if (number != again)
 		stop_both("a torn message", EBADMSG);
 	return number;

@@ -34,6 +34,8 @@ struct transport {
 	/* 1 done, 0 would wait (MODE_POLL only), -errno. A message is whole. */
 	int (*send)(struct pair *pair, int queue, const void *body);
 	int (*recv)(struct pair *pair, int queue, void *body);
+	/* The message was read where it lies. NULL: recv copies it to @body */
+	int (*end)(struct pair *pair, int queue);
 	void (*leave)(struct pair *pair);
 	void (*close_pair)(struct pair *pair);
 };
@@ -48,12 +50,15 @@ struct pair {
 	int ids[2];			/* System V */
 	int *remember_ids;		/* what to remove after a Ctrl-C */
 	void *links[2];
+	void *held;			/* struct tol_message, until end() */
+	const void *received;		/* where the last message lies */
 	void *memory;
 	size_t memory_bytes;
 	uint64_t positions[2];
 };
 
 extern const struct transport transport_tolsey, transport_tolsey_sleeping,
+	transport_tolsey_in_place,
 	transport_pipe, transport_stream, transport_seqpacket,
 	transport_posix_mq, transport_sysv, transport_ring;
 
