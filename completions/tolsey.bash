@@ -35,7 +35,7 @@ _tolsey()
 	--space)
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return ;;
-	--capacity|--capacity-max|--mode|--timeout|--size|--offset|--length|--count|-[cmtson])
+	--capacity|--capacity-max|--memory-limit|--sender-quota|--mode|--timeout|--size|--offset|--length|--count|-[cmtson])
 		return ;;
 	esac
 	case $command in
@@ -43,7 +43,7 @@ _tolsey()
 		--space --version' ;;
 	help) words='create send recv ls stat rm close purge resize clean seg' ;;
 	seg) words='create write read ls stat grow seal rm' ;;
-	create) words='--capacity --capacity-max --mode --if-missing' ;;
+	create) words='--capacity --capacity-max --unbounded --memory-limit --sender-quota --mode --if-missing' ;;
 	send) words='--lines --null --nowait --timeout' kind=mailbox ;;
 	recv) words='--count --all --follow --nowait --timeout --raw --lines
 		--null --json' kind=mailbox ;;

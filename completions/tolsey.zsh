@@ -70,6 +70,9 @@ _tolsey_command()
 	case $words[1] in
 	create) _arguments $common '--capacity[messages]:number:' \
 		'--capacity-max[for resize]:number:' \
+		'--unbounded[no limit but memory]' \
+		'--memory-limit[of all bodies]:size:' \
+		'--sender-quota[of one sender]:size:' \
 		'--mode[mode]:octal mode:' '--if-missing[fine if there]' ':name:' ;;
 	send) _arguments $common $wait '(--null)--lines[a message a line]' \
 		'(--lines)--null[zero bytes end messages]' \

@@ -66,6 +66,7 @@ extern "C" {
 #define TOL_NAME_MAX_BYTES 200
 #define TOL_CAPACITY_MAX_MSGS ((uint64_t)1 << 20)
 #define TOL_CAPACITY_DEFAULT_MSGS ((uint64_t)64)
+#define TOL_CAPACITY_UNBOUNDED UINT64_MAX	/* limited by memory alone */
 
 /* ---- versions, errors, spaces ------------------------------------------ */
 
@@ -164,17 +165,32 @@ struct tol_mailbox_opts {
 	mode_t mode;		/* of the file; 0 means 0600. umask is ignored */
 	int if_missing;		/* not 0: a mailbox that is there is fine too */
 	uint64_t capacity_max_msgs; /* tol_resize() goes up to that; 0: the capacity */
+	uint64_t memory_limit_bytes; /* of all bodies in it; 0: none */
+	uint64_t sender_quota_bytes; /* of those of one participant; 0: none */
 };
 
 /**
  * tol_mailbox_create - make a mailbox
  * @name: its name in the space
- * @capacity_msgs: messages that it holds, exactly: 1 to TOL_CAPACITY_MAX_MSGS
+ * @capacity_msgs: messages that it holds, exactly: 1 to TOL_CAPACITY_MAX_MSGS;
+ *	or TOL_CAPACITY_UNBOUNDED
  * @opts: NULL for the defaults
  *
  * The name appears in one step, on a mailbox that is complete. The space is
  * made if it is the default one and missing. With if_missing a mailbox that
  * is there is left as it is, whatever its capacity.
+ *
+ * To an unbounded mailbox nobody waits to send: a message for which there is no
+ * memory is an error, -ENOSPC, that loses nothing, and once others are received
+ * there is memory again. What was received is given back to the system while
+ * others go on reading; a process that is stopped inside a call delays that.
+ *
+ * The limit and the quota count memory in steps of 64 KiB, and bodies in files of
+ * their own; a send that would go beyond fails with -ENOSPC. A sender
+ * needs at least one step, and may keep a few for its next messages; they are
+ * taken from it when others lack them. A bounded mailbox with one of the two holds
+ * 4 GiB of bodies at most. What a sender that died has queued counts for nobody's
+ * quota.
  *
  * Return: 1 made, 0 was there (if_missing only); -EEXIST; -EINVAL bad name or
  *	mode, or a capacity_max_msgs below the capacity; -ENOTSUP capacity 0
@@ -233,6 +249,8 @@ struct tol_mailbox_stat {
 	uint32_t waiting_receivers_count;
 	uint32_t dead_count;		/* dead ones not yet cleaned up after */
 	uint64_t memory_bytes;		/* that it takes now, bodies included */
+	uint64_t memory_limit_bytes;	/* see struct tol_mailbox_opts */
+	uint64_t sender_quota_bytes;
 	mode_t mode;
 	uid_t uid;
 	gid_t gid;
@@ -627,7 +645,8 @@ TOL_API ssize_t tol_purge(struct tol_link *link);
  * If more are queued than the new capacity nothing is lost: senders wait until
  * enough have been received.
  *
- * Return: 0; -ERANGE above that; -EINVAL 0; -EPERM a link to dead letters;
+ * Return: 0; -ERANGE above that; -EINVAL 0; -ENOTSUP an unbounded mailbox, which
+ *	stays so; -EPERM a link to dead letters;
  *	-ECHILD, -EIDRM, -EBADMSG
  * Thread: MT-Safe	Signal: AS-Unsafe	Blocks: no
  * Fork: -ECHILD in the child	Crash: the old capacity, or the new one

@@ -148,6 +148,11 @@ static inline void fence_after_rmw(void)
 #endif
 }
 
+static inline void fence_full(void)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
 /* Only the compiler is held; for what this thread's own death must find. */
 static inline void fence_compiler(void)
 {

@@ -542,6 +542,21 @@ unsigned int sys_cpus_count(void)
 	return count < 1 ? 1 : (unsigned int)count;
 }
 
+/* MEMBARRIER_CMD_ of linux/membarrier.h. */
+#define BARRIER_GLOBAL_EXPEDITED 2
+#define BARRIER_REGISTER_GLOBAL_EXPEDITED 4
+
+int sys_barrier_join(void)
+{
+	return result(syscall(SYS_membarrier, BARRIER_REGISTER_GLOBAL_EXPEDITED,
+			      0, 0));
+}
+
+int sys_barrier_all(void)
+{
+	return result(syscall(SYS_membarrier, BARRIER_GLOBAL_EXPEDITED, 0, 0));
+}
+
 uint64_t sys_random(void)
 {
 	struct timespec t;

@@ -84,6 +84,15 @@ bool sys_is_privileged_exec(void);
 void sys_program_name(char buf[16]);
 unsigned int sys_cpus_count(void);
 uint64_t sys_random(void);
+
+/*
+ * A barrier on every CPU that runs a thread of a process that has joined: what
+ * each of them stored before is seen, what it loads after is new. Joining lasts
+ * until the process ends or execs. Return: 0; -ENOSYS, -EINVAL, -EPERM
+ */
+int sys_barrier_join(void);
+int sys_barrier_all(void);
+
 int64_t sys_unix_ns(void);
 
 /*

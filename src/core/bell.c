@@ -222,6 +222,16 @@ static bool look(struct bell_waiter *waiter, const struct ring_gate *gate,
 			}
 			cpu_relax();
 		}
+		/* Outside for a moment, and the slot may be gone. */
+		if (link->has_heap) {
+			uint64_t below = load_relaxed_64(
+				&link->head->punched_below);
+
+			inside_pause(link);
+			if (load_acquire_64(&link->head->punched_below) !=
+			    below)
+				return true;
+		}
 		passed_ns = link->futex->now_ns() - now_ns;
 	}
 	return false;
@@ -281,6 +291,7 @@ int bell_wait(struct bell_waiter *waiter, const struct ring_gate *gate)
 		bell_settle(link);
 		for (int i = 0; i < 64 && ring_gate_holds(gate); i++)
 			cpu_relax();
+		inside_pause(link);
 		return 0;
 	}
 	if (!waiter->is_announced) {
@@ -296,10 +307,12 @@ int bell_wait(struct bell_waiter *waiter, const struct ring_gate *gate)
 	bell_settle(link);
 	waiter->has_slept = true;
 	fetch_add_32(waiting_count_of(waiter), 1);
+	inside_leave(link);
 	if (sleep_in_kernel(waiter, gate, now_ns))
 		waiter->is_announced = false;
 	else
 		bell_retract(waiter);
+	inside_enter(link);
 	fetch_sub_32(waiting_count_of(waiter), 1);
 	return 0;
 }

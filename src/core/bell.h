@@ -4,6 +4,7 @@
 
 /* Waiting and waking: doc/mailbox-protocol.md, section 3. */
 
+#include "core/inside.h"
 #include "core/link.h"
 #include "core/ring.h"
 
@@ -42,6 +43,7 @@ static inline void bell_begin(struct bell_waiter *waiter, struct tol_link *link,
 	waiter->has_looked = false;
 	waiter->has_slept = false;
 	waiter->armed = robust_arm(&link->head->bell);
+	inside_enter(link);
 }
 
 /**
@@ -82,6 +84,7 @@ static inline void bell_end(struct bell_waiter *waiter)
 	if (waiter->is_announced)
 		bell_retract(waiter);
 	bell_settle(waiter->link);
+	inside_leave(waiter->link);
 	robust_disarm(waiter->armed);
 	if (waiter->has_slept)
 		bell_learn(waiter);

@@ -43,19 +43,25 @@ write_head(struct tol_link *link, const struct draft *draft, size_t size_bytes,
 
 /* Return: 0 a block in the pool; 1 a block that will name a file; -errno */
 static int make_block(struct tol_link *link, size_t offset_bytes,
-		      size_t size_bytes, struct draft *draft)
+		      size_t size_bytes, bool is_loan, struct draft *draft)
 {
+	int (*alloc)(struct tol_link *, size_t, struct pool_block *) =
+		is_loan ? pool_lend : pool_alloc;
 	int err = -ENOSPC;
 
 	draft->in_file = false;
 	if (size_bytes <= BODY_IN_POOL_MAX_BYTES)
-		err = pool_alloc(link, offset_bytes + size_bytes,
-				 &draft->block);
+		err = alloc(link, offset_bytes + size_bytes, &draft->block);
 	/* A full pool is not full memory: large bodies have another way. */
 	if (err != -ENOSPC || size_bytes <= MAILBOX_CHUNK_BYTES / 4)
 		return err;
 	draft->in_file = true;
-	err = pool_alloc(link, offset_bytes + sizeof(uint64_t), &draft->block);
+	err = alloc(link, offset_bytes + sizeof(uint64_t), &draft->block);
+	if (err == 0) {
+		err = pool_reserve(link, size_bytes, &draft->block);
+		if (err < 0)
+			pool_abort(link, &draft->block);
+	}
 	return err < 0 ? err : 1;
 }
 
@@ -65,7 +71,7 @@ int draft_make(struct tol_link *link, const void *body, size_t size_bytes,
 	bool has_extra = extra->expires_ns != 0 || extra->segment;
 	size_t offset_bytes = has_extra ? BODY_EXTRA_OFFSET_BYTES
 					: sizeof(struct body_layout);
-	int err = make_block(link, offset_bytes, size_bytes, draft);
+	int err = make_block(link, offset_bytes, size_bytes, false, draft);
 
 	if (err < 0)
 		return err;
@@ -90,7 +96,8 @@ int draft_make(struct tol_link *link, const void *body, size_t size_bytes,
 int draft_loan(struct tol_link *link, size_t size_bytes, struct draft *draft,
 	       void **ret_address)
 {
-	int err = make_block(link, BODY_EXTRA_OFFSET_BYTES, size_bytes, draft);
+	int err = make_block(link, BODY_EXTRA_OFFSET_BYTES, size_bytes, true,
+			     draft);
 
 	if (err < 0)
 		return err;

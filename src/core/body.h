@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/body_file.h"
+#include "core/heap.h"
 #include "core/link.h"
 
 /* Where the bytes are, if something comes before them: whole units. */
@@ -109,7 +110,8 @@ static inline int body_look(struct tol_link *link, uint32_t unit,
 	if (ret_reading->body.size_bytes > PTRDIFF_MAX ||
 	    (!(ret_reading->body.flags & BODY_IN_FILE) &&
 	     ret_reading->body.size_bytes > BODY_IN_POOL_MAX_BYTES) ||
-	    !body_may_read(link, unit, body_span_bytes(ret_reading)))
+	    (!pool_is_one_chunk(unit, body_span_bytes(ret_reading)) &&
+	     !body_may_read(link, unit, body_span_bytes(ret_reading))))
 		return -EBADMSG;
 	if (ret_reading->body.flags & BODY_IN_FILE)
 		copy_unsettled(&ret_reading->serial,
@@ -137,10 +139,16 @@ static inline int body_copy(struct tol_link *link,
 	return 0;
 }
 
-/* The message is received: what its body had of its own goes. */
+/*
+ * The message is received: what its body had of its own goes. @position:
+ * UINT64_MAX for one that was held.
+ */
 static inline void body_consume(struct tol_link *link,
-				const struct reading *reading)
+				const struct reading *reading,
+				uint64_t position)
 {
+	if (__builtin_expect(link->has_heap, 0))
+		heap_note_consumed(link, position, reading->unit);
 	if (reading->body.flags & BODY_IN_FILE)
 		body_remove_file(link, reading);
 }

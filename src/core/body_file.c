@@ -241,15 +241,30 @@ static bool is_that_body(const struct peek_body *body, uint32_t number,
 	       body->body.sender_number == number && body->serial == serial;
 }
 
-/* First the queue: a message goes from there to the cells. */
-int body_file_is_queued(int fd, const struct mailbox_geometry *geometry,
-			uint32_t number, uint64_t serial)
+struct wanted_body {
+	uint32_t number;
+	uint64_t serial;
+};
+
+static int compare_body(const struct peek_body *body, void *context)
 {
+	const struct wanted_body *wanted = context;
+
+	return is_that_body(body, wanted->number, wanted->serial);
+}
+
+/* Return: 1, 0, -errno */
+static int is_in_slots(int fd, const struct mailbox_geometry *geometry,
+		       uint32_t number, uint64_t serial)
+{
+	struct wanted_body wanted = { number, serial };
+	struct peek_queue queue = { 0 };
 	struct peek_body body;
-	struct peek_hold hold;
-	uint32_t high;
 	int err;
 
+	if (mailbox_is_unbounded(geometry))
+		return peek_unbounded(fd, geometry, &queue, compare_body,
+				      &wanted);
 	for (uint64_t i = 0; i < geometry->capacity_msgs; i++) {
 		err = peek_slot(fd, geometry, i, &body);
 		if (err < 0)
@@ -257,6 +272,19 @@ int body_file_is_queued(int fd, const struct mailbox_geometry *geometry,
 		if (err == 1 && is_that_body(&body, number, serial))
 			return 1;
 	}
+	return 0;
+}
+
+/* First the queue: a message goes from there to the cells. */
+int body_file_is_queued(int fd, const struct mailbox_geometry *geometry,
+			uint32_t number, uint64_t serial)
+{
+	struct peek_hold hold;
+	uint32_t high;
+	int err = is_in_slots(fd, geometry, number, serial);
+
+	if (err != 0)
+		return err;
 	err = peek_holds_high(fd, &high);
 	for (uint32_t i = 0; i < high && err == 0; i++) {
 		err = peek_hold(fd, geometry, i, &hold);

@@ -31,6 +31,8 @@ struct tol_link {
 	uint64_t *holds;
 	struct hold_layout *hold_records;
 	uint32_t *chunks;
+	uint32_t *heap_pages;		/* of a mailbox with a heap */
+	uint64_t *heap_chunks;
 	uint8_t *pool_bytes;
 	uint64_t capacity_msgs;
 	int capacity_shift;		/* log2, or -1 if no power of two */
@@ -40,6 +42,10 @@ struct tol_link {
 	unsigned int flags;		/* TOL_ of tol_open() */
 	bool may_spin;
 	bool is_dead_view;		/* of NAME:dead */
+	bool is_unbounded, has_heap;
+	bool has_barrier;		/* sys_barrier_all() reaches this process */
+	uint32_t chunks_limit;		/* of the heap: from here on none is taken */
+	uint32_t chunks_quota;		/* of the heap, for us */
 	const struct futex_ops *futex;
 	struct mailbox_geometry geometry;
 	uint64_t device, inode;
@@ -56,6 +62,9 @@ struct tol_link {
 	struct spin recv_spin;
 	uint32_t hold_hint;		/* a cell that may be free */
 	uint64_t swept_ns;		/* when holders were last asked for */
+
+	uint64_t collector_seen;	/* who was in the way last time */
+	uint64_t collect_after_ns;	/* it was tried in vain */
 
 	_Alignas(64) struct pool pool;
 };

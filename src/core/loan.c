@@ -29,6 +29,13 @@ static bool unpack(const struct tol_link *link, const struct tol_loan *loan,
 	return ret_own->link == link;
 }
 
+static void drop(struct tol_link *link, const struct draft *draft)
+{
+	inside_enter(link);
+	draft_drop(link, draft);
+	inside_leave(link);
+}
+
 int tol_loan(struct tol_link *link, size_t size_bytes,
 	     struct tol_loan *ret_loan)
 {
@@ -39,8 +46,11 @@ int tol_loan(struct tol_link *link, size_t size_bytes,
 	if (!link || !ret_loan || size_bytes > PTRDIFF_MAX)
 		return -EINVAL;
 	err = send_check(link);
-	if (err == 0)
-		err = draft_loan(link, size_bytes, &own.draft, &made.body);
+	if (err < 0)
+		return err;
+	inside_enter(link);
+	err = draft_loan(link, size_bytes, &own.draft, &made.body);
+	inside_leave(link);
 	if (err < 0)
 		return err;
 	if (own.draft.in_file) {
@@ -48,7 +58,7 @@ int tol_loan(struct tol_link *link, size_t size_bytes,
 			       size_bytes, own.draft.serial);
 		if (err < 0) {
 			sys_unmap(made.body, size_bytes);
-			draft_drop(link, &own.draft);
+			drop(link, &own.draft);
 			return err;
 		}
 	}
@@ -106,5 +116,5 @@ void tol_loan_drop(struct tol_link *link, struct tol_loan *loan)
 	    !unpack(link, loan, &own))
 		return;
 	end_loan(link, loan, &own);
-	draft_drop(link, &own.draft);
+	drop(link, &own.draft);
 }

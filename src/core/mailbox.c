@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/presence.h"
+#include "core/heap.h"
 #include "core/link.h"
 #include "core/participant.h"
 #include "core/peek.h"
@@ -19,6 +20,29 @@
 
 /* Bytes of chunk memory from which on the last one to leave tidies up. */
 #define TRIM_FROM_CHUNKS 16u
+
+/* What is asked for. */
+struct request {
+	const char *name;
+	uint64_t capacity_msgs, capacity_max_msgs;
+	uint64_t memory_limit_bytes, sender_quota_bytes;
+	mode_t mode;
+	bool has_heap;
+};
+
+/* The first page of the heap's table has memory, and stays. */
+static int fill_pages(int fd, const struct mailbox_geometry *geometry)
+{
+	const uint32_t first = HEAP_PAGE_PRESENT;
+	ssize_t n;
+	int err = sys_reserve(fd, geometry->pages_offset,
+			      geometry->chunks_offset - geometry->pages_offset);
+
+	if (err < 0)
+		return err;
+	n = sys_pwrite(fd, &first, sizeof(first), geometry->pages_offset);
+	return n < 0 ? (int)n : 0;
+}
 
 static int fill_ring(int fd, const struct mailbox_geometry *geometry)
 {
@@ -42,7 +66,7 @@ static int fill_ring(int fd, const struct mailbox_geometry *geometry)
 }
 
 static int fill(int fd, const struct mailbox_geometry *geometry,
-		uint64_t capacity_msgs)
+		const struct request *request)
 {
 	struct mailbox_layout head = {
 		.object = {
@@ -53,28 +77,45 @@ static int fill(int fd, const struct mailbox_geometry *geometry,
 		},
 		.capacity_msgs = geometry->capacity_msgs,
 		.pool_chunks = geometry->pool_chunks,
+		.has_heap = geometry->has_heap,
+		.memory_limit_bytes = request->memory_limit_bytes,
+		.sender_quota_bytes = request->sender_quota_bytes,
 		.creator_pid = (uint32_t)sys_pid(),
 		.id = sys_random(),
 		.created_unix_ns = sys_unix_ns(),
-		.limit_msgs = capacity_msgs,
+		.limit_msgs = request->capacity_msgs,
 	};
 	ssize_t n;
 	int err;
 
+	if (mailbox_is_unbounded(geometry)) {
+		head.ring_shift = (uint32_t)__builtin_ctzll(
+			geometry->ring_slots);
+		head.ring_backed = MAILBOX_GRANULE_SLOTS;
+	}
 	err = sys_set_size(fd, geometry->file_bytes);
-	if (err == 0) /* head, ring and the first page of participants */
-		err = sys_reserve(fd, 0, geometry->participants_offset +
-					 MAILBOX_PAGE_BYTES);
+	if (err == 0) /* head, and all slots or the first of them */
+		err = sys_reserve(fd, 0, mailbox_is_unbounded(geometry)
+					  ? geometry->ring_offset +
+						    MAILBOX_GRANULE_BYTES
+					  : geometry->participants_offset);
+	if (err == 0)
+		err = sys_reserve(fd, geometry->participants_offset,
+				  MAILBOX_PAGE_BYTES);
 	if (err == 0)
 		err = sys_reserve(fd, geometry->chunks_offset,
 				  MAILBOX_PAGE_BYTES);
+	if (err == 0 && geometry->has_heap)
+		err = fill_pages(fd, geometry);
 	if (err < 0)
 		return err;
 	n = sys_pwrite(fd, &head, sizeof(head), 0);
-	return n < 0 ? (int)n : fill_ring(fd, geometry);
+	if (n < 0 || mailbox_is_unbounded(geometry))
+		return n < 0 ? (int)n : 0;
+	return fill_ring(fd, geometry);
 }
 
-/* As large a pool as the limit on file sizes and the address space allow. */
+/* As large a pool as the limit on file sizes allows. */
 static int choose_geometry(uint64_t capacity_msgs,
 			   struct mailbox_geometry *ret_geometry)
 {
@@ -82,7 +123,12 @@ static int choose_geometry(uint64_t capacity_msgs,
 					     : MAILBOX_POOL_CHUNKS_MAX;
 
 	for (; chunks >= MAILBOX_POOL_CHUNKS_MIN; chunks /= 2) {
-		if (!mailbox_compute(capacity_msgs, chunks, ret_geometry))
+		struct mailbox_shape shape = {
+			.capacity_msgs = capacity_msgs,
+			.pool_chunks = chunks,
+		};
+
+		if (!mailbox_compute(&shape, ret_geometry))
 			return -EINVAL;
 		if (sys_size_is_allowed(ret_geometry->file_bytes))
 			return 0;
@@ -90,24 +136,56 @@ static int choose_geometry(uint64_t capacity_msgs,
 	return -EFBIG;
 }
 
-/* What is asked for. */
-struct request {
-	const char *name;
-	uint64_t capacity_msgs, capacity_max_msgs;
-	mode_t mode;
-};
+/* With a heap: the same, and as the address space of this process allows. */
+static int choose_heap(int fd, const struct request *request,
+		       struct mailbox_geometry *ret_geometry)
+{
+	bool is_unbounded = request->capacity_max_msgs == MAILBOX_UNBOUNDED;
+	struct mailbox_shape shape = {
+		.capacity_msgs = request->capacity_max_msgs,
+		.pool_chunks = is_unbounded ? MAILBOX_HEAP_CHUNKS_MAX
+					    : MAILBOX_POOL_CHUNKS_MAX,
+		.ring_shift = is_unbounded ? MAILBOX_RING_SHIFT_MAX : 0,
+		.has_heap = true,
+	};
+	int err = -EFBIG;
+
+	while (mailbox_compute(&shape, ret_geometry)) {
+		void *address;
+
+		err = sys_set_size(fd, ret_geometry->file_bytes);
+		if (err == 0) {
+			err = sys_map(fd, 0, ret_geometry->file_bytes, true,
+				      NULL, &address);
+			if (err == 0)
+				return sys_unmap(address,
+						 ret_geometry->file_bytes);
+		}
+		shape.pool_chunks = shape.pool_chunks / 2 /
+				    MAILBOX_HEAP_PAGE_CHUNKS *
+				    MAILBOX_HEAP_PAGE_CHUNKS;
+		if (is_unbounded && shape.ring_shift > MAILBOX_RING_SHIFT_MIN)
+			shape.ring_shift--;
+	}
+	return err;
+}
 
 static int make(const struct space *space, const struct request *request)
 {
 	struct mailbox_geometry geometry;
-	int fd, err = choose_geometry(request->capacity_max_msgs, &geometry);
+	int fd, err = 0;
 
+	if (!request->has_heap)
+		err = choose_geometry(request->capacity_max_msgs, &geometry);
 	if (err < 0)
 		return err;
 	fd = sys_open_unnamed(space->fd, request->mode);
 	if (fd < 0)
 		return fd;
-	err = fill(fd, &geometry, request->capacity_msgs);
+	if (request->has_heap)
+		err = choose_heap(fd, request, &geometry);
+	if (err == 0)
+		err = fill(fd, &geometry, request);
 	if (err == 0)
 		err = sys_link_unnamed(fd, space->fd, request->name);
 	sys_close(fd);
@@ -145,9 +223,15 @@ static int make_request(const char *name, uint64_t capacity_msgs,
 		.capacity_msgs = capacity_msgs,
 		.capacity_max_msgs = capacity_msgs,
 		.mode = opts && opts->mode ? opts->mode : 0600,
+		.has_heap = capacity_msgs == TOL_CAPACITY_UNBOUNDED,
 	};
 	if (opts && opts->capacity_max_msgs)
 		ret_request->capacity_max_msgs = opts->capacity_max_msgs;
+	if (opts && (opts->memory_limit_bytes || opts->sender_quota_bytes)) {
+		ret_request->memory_limit_bytes = opts->memory_limit_bytes;
+		ret_request->sender_quota_bytes = opts->sender_quota_bytes;
+		ret_request->has_heap = true;
+	}
 	if (space_check_name(name) < 0 ||
 	    (ret_request->mode & ~(mode_t)0777))
 		return -EINVAL;
@@ -155,6 +239,8 @@ static int make_request(const char *name, uint64_t capacity_msgs,
 		return -ENOTSUP;
 	if (ret_request->capacity_max_msgs < capacity_msgs)
 		return -EINVAL;
+	if (capacity_msgs == TOL_CAPACITY_UNBOUNDED)
+		return 0;
 	return ret_request->capacity_max_msgs > TOL_CAPACITY_MAX_MSGS ? -ERANGE
 								      : 0;
 }
@@ -199,8 +285,19 @@ static void set_addresses(struct tol_link *link, void *address)
 	link->capacity_msgs = g->capacity_msgs;
 	link->pool.chunks_count = g->pool_chunks;
 	link->capacity_shift = -1;
-	if ((g->capacity_msgs & (g->capacity_msgs - 1)) == 0)
-		link->capacity_shift = __builtin_ctzll(g->capacity_msgs);
+	if ((g->ring_slots & (g->ring_slots - 1)) == 0)
+		link->capacity_shift = __builtin_ctzll(g->ring_slots);
+	link->is_unbounded = mailbox_is_unbounded(g);
+	link->has_heap = g->has_heap;
+	if (g->has_heap) {
+		link->heap_pages = (uint32_t *)(void *)(bytes +
+							g->pages_offset);
+		link->heap_chunks = (uint64_t *)(void *)(bytes +
+							 g->chunks_offset);
+		/* Before it is inside for the first time. */
+		link->has_barrier = sys_barrier_join() == 0;
+		link->pool.chunks_count = 0;
+	}
 	link->send_position = load_acquire_64(&link->head->tail);
 	link->recv_position = load_acquire_64(&link->head->head);
 }
@@ -233,6 +330,7 @@ static int map_and_join(struct tol_link *link, int fd)
 	if (err < 0)
 		return err;
 	set_addresses(link, address);
+	heap_init(link, &head);
 	err = sys_keep_from_child(address, link->geometry.file_bytes);
 	if (err == 0)
 		err = link_check(link);

@@ -16,6 +16,7 @@
 
 #include "core/bell.h"
 #include "core/body.h"
+#include "core/collect.h"
 #include "core/hold.h"
 #include "core/receive.h"
 #include "core/send.h"
@@ -53,6 +54,8 @@ int tol_resize(struct tol_link *link, uint64_t capacity_msgs)
 		return -EPERM;
 	if (capacity_msgs == 0)
 		return -EINVAL;
+	if (link->is_unbounded)
+		return capacity_msgs == TOL_CAPACITY_UNBOUNDED ? 0 : -ENOTSUP;
 	if (capacity_msgs > link->capacity_msgs)
 		return -ERANGE;
 	armed = robust_arm(&link->head->bell);
@@ -78,7 +81,7 @@ static int drop_back(struct tol_link *link, enum hold_kind kind)
 	if (!hold_consume(link, &hold))
 		return -EAGAIN;
 	if (is_read)
-		body_consume(link, &reading);
+		body_consume(link, &reading, UINT64_MAX);
 	return 1;
 }
 
@@ -95,11 +98,11 @@ static int drop_queued(struct tol_link *link, uint64_t end_position)
 		return 0;
 	if (err < 0)
 		return err;
-	is_read = body_look(link, slot_unit(message.word), &reading) == 0;
+	is_read = body_look(link, ring_unit(link, &message), &reading) == 0;
 	if (!ring_consume(link, &message))
 		return -EAGAIN;
 	if (is_read)
-		body_consume(link, &reading);
+		body_consume(link, &reading, message.position);
 	return 1;
 }
 
@@ -126,12 +129,12 @@ ssize_t tol_purge(struct tol_link *link)
 	ssize_t count;
 	int err = link ? receive_check(link) : -EINVAL;
 
-	if (err == 0)
-		err = ring_find_tail(link, &end_position);
 	if (err < 0)
 		return err;
 	bell_begin(&waiter, link, receive_kind(link), TOL_NOWAIT);
-	count = drop_all(link, end_position);
+	err = ring_find_tail(link, &end_position);
+	count = err < 0 ? err : drop_all(link, end_position);
+	collect_if_empty(link);
 	bell_end(&waiter);
 	return count;
 }

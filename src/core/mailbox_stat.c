@@ -146,6 +146,8 @@ static int stat_open(int fd, const struct sys_stat *st,
 	stat.capacity_msgs = head.limit_msgs;
 	stat.capacity_max_msgs = head.capacity_msgs;
 	stat.is_ended = head.ended != 0;
+	stat.memory_limit_bytes = head.memory_limit_bytes;
+	stat.sender_quota_bytes = head.sender_quota_bytes;
 	stat.queued_msgs = queue.tail - queue.head;
 	stat.queued_bytes = queue.bytes;
 	stat.sent_msgs = queue.tail;

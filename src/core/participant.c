@@ -18,7 +18,9 @@
 #include "base/presence.h"
 #include "core/bell.h"
 #include "core/body_file.h"
+#include "core/collect.h"
 #include "core/hold.h"
+#include "core/inside.h"
 #include "core/ring.h"
 #include "core/space.h"
 
@@ -157,6 +159,10 @@ int participant_join(struct tol_link *link, int fd)
 		return err;
 	link->number = number;
 	link->own = &link->participants[number];
+	collect_release(link, number);
+	for (uint32_t i = 0; i < PARTICIPANT_INSIDE_COUNT; i++)
+		store_relaxed_32(&link->own->inside[i], 0);
+	inside_enter(link);
 	if (load_relaxed_32(&link->own->state) == PARTICIPANT_JOINED)
 		body_file_sweep(link, fd, number);
 	return_holds_of(link, number);
@@ -165,6 +171,7 @@ int participant_join(struct tol_link *link, int fd)
 		err = pool_adopt(link, tail);
 	if (err == 0)
 		write_record(link);
+	inside_leave(link);
 	return err;
 }
 
@@ -184,6 +191,7 @@ static int reap(struct tol_link *link, int fd, uint32_t number)
 
 	if (presence_take(fd, number, false) < 0)
 		return 0;
+	collect_release(link, number);
 	return_holds_of(link, number);
 	says_dead = says_joined(link, number);
 	has_chunks = pool_has_chunks_of(link, number);
@@ -191,9 +199,10 @@ static int reap(struct tol_link *link, int fd, uint32_t number)
 		body_file_sweep(link, fd, number);
 	if ((says_dead || has_chunks) &&
 	    ring_find_tail(link, &tail) == 0) { /* participant-tail */
-		if (ring_is_drained(link, tail)) {
+		/* Of a heap they can be closed, whatever is queued. */
+		if (link->has_heap || ring_is_drained(link, tail)) {
 			store_relaxed_32(&record->current_chunk, 0);
-			has_chunks = !pool_free_chunks_of(link, number);
+			has_chunks = !pool_free_chunks_of(link, number, tail);
 			cleaned = says_dead || !has_chunks;
 		}
 		if (!has_chunks || says_dead) {
@@ -212,6 +221,7 @@ int participant_reap_all(struct tol_link *link)
 	int fd, cleaned = 0;
 
 	fork_guard_enter();
+	inside_enter(link);
 	fd = link_reopen(link);
 	if (fd >= 0) {
 		for (uint32_t i = 0; i < high; i++)
@@ -219,6 +229,7 @@ int participant_reap_all(struct tol_link *link)
 				cleaned += reap(link, fd, i);
 		sys_close(fd);
 	}
+	inside_leave(link);
 	fork_guard_leave();
 	return cleaned;
 }

@@ -177,14 +177,27 @@ static int scan_slots(int fd, const struct mailbox_geometry *geometry,
 	return 0;
 }
 
+static int count_one(const struct peek_body *body, void *context)
+{
+	count_body(&body->body, context);
+	return 0;
+}
+
 int peek_queue(int fd, const struct mailbox_geometry *geometry,
 	       const struct mailbox_layout *head, struct peek_queue *ret_queue)
 {
-	size_t size_bytes = geometry->capacity_msgs * sizeof(uint64_t);
-	struct peek_queue queue;
-	uint64_t *words = malloc(size_bytes);
+	size_t size_bytes = geometry->ring_slots * sizeof(uint64_t);
+	struct peek_queue queue = { 0 };
+	uint64_t *words;
 	int err;
 
+	if (mailbox_is_unbounded(geometry)) {
+		err = peek_unbounded(fd, geometry, &queue, count_one, &queue);
+		if (err == 0)
+			*ret_queue = queue;
+		return err;
+	}
+	words = malloc(size_bytes);
 	if (!words)
 		return -ENOMEM;
 	err = sys_pread(fd, words, size_bytes, geometry->ring_offset) ==

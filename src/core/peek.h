@@ -46,6 +46,18 @@ struct peek_queue {
 	uint64_t bytes;
 	uint64_t in_files_bytes;	/* memory of bodies in files of their own */
 };
+
+/**
+ * peek_unbounded - the same of an unbounded mailbox, and each message in it
+ * @visit: not 0 ends it; 1 or -errno
+ *
+ * Return: 0; what @visit returned; -ENOMEM, -EBADMSG; -errno
+ */
+int peek_unbounded(int fd, const struct mailbox_geometry *geometry,
+		   struct peek_queue *ret_queue,
+		   int (*visit)(const struct peek_body *, void *context),
+		   void *context);
+
 int peek_queue(int fd, const struct mailbox_geometry *geometry,
 	       const struct mailbox_layout *head, struct peek_queue *ret_queue);
 

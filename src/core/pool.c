@@ -21,7 +21,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "core/collect.h"
+#include "core/heap.h"
 #include "core/hold.h"
+#include "core/inside.h"
 #include "core/link.h"
 #include "core/participant.h"
 #include "core/ring.h"
@@ -104,6 +107,8 @@ bool pool_may_read(struct tol_link *link, uint32_t unit, uint64_t size_bytes)
 	uint32_t units_count = link->geometry.pool_chunks * MAILBOX_CHUNK_UNITS;
 	uint32_t first, last;
 
+	if (__builtin_expect(link->has_heap, 0))
+		return heap_may_read(link, unit, size_bytes);
 	if (unit >= units_count || size_bytes == 0 ||
 	    size_bytes > (uint64_t)(units_count - unit) * MAILBOX_UNIT_BYTES)
 		return false;
@@ -405,15 +410,18 @@ int pool_alloc(struct tol_link *link, size_t size_bytes,
 {
 	uint32_t units = (uint32_t)((size_bytes + MAILBOX_UNIT_BYTES - 1) /
 				    MAILBOX_UNIT_BYTES);
-	bool entered = lock_enter(&link->pool.lock);
+	bool entered;
 	int err;
 
+	if (__builtin_expect(link->has_heap, 0))
+		return heap_alloc(link, size_bytes, false, ret_block);
+	entered = lock_enter(&link->pool.lock);
 	if (units <= SMALL_UNITS_MAX)
 		err = cut_small(link, units, ret_block);
 	else
 		err = cut_large(link, units, ret_block);
 	if (err == 0) {
-		ret_block->units = units;
+		ret_block->units = units & 0x7fffffff;
 		store_relaxed_32(&ret_block->extent->writers_count,
 			ret_block->extent->writers_count + 1);
 	}
@@ -421,12 +429,30 @@ int pool_alloc(struct tol_link *link, size_t size_bytes,
 	return err;
 }
 
+int pool_lend(struct tol_link *link, size_t size_bytes,
+	      struct pool_block *ret_block)
+{
+	return link->has_heap ? heap_alloc(link, size_bytes, true, ret_block)
+			      : pool_alloc(link, size_bytes, ret_block);
+}
+
+int pool_reserve(struct tol_link *link, size_t size_bytes,
+		 const struct pool_block *block)
+{
+	return link->has_heap ? heap_reserve(link, size_bytes, block) : 0;
+}
+
 void pool_commit(struct tol_link *link, const struct pool_block *block,
 		 uint64_t end_position)
 {
 	struct extent *extent = block->extent;
-	bool entered = lock_enter(&link->pool.lock);
+	bool entered;
 
+	if (__builtin_expect(link->has_heap, 0)) {
+		heap_commit(link, block, end_position);
+		return;
+	}
+	entered = lock_enter(&link->pool.lock);
 	if (extent->end_position < end_position)
 		store_relaxed_64(&extent->end_position, end_position);
 	store_relaxed_32(&extent->writers_count, extent->writers_count - 1);
@@ -437,8 +463,13 @@ void pool_commit(struct tol_link *link, const struct pool_block *block,
 void pool_abort(struct tol_link *link, const struct pool_block *block)
 {
 	struct extent *extent = block->extent;
-	bool entered = lock_enter(&link->pool.lock);
+	bool entered;
 
+	if (link->has_heap) {
+		heap_abort(link, block);
+		return;
+	}
+	entered = lock_enter(&link->pool.lock);
 	if (extent == link->pool.current &&
 	    extent->first_chunk * MAILBOX_CHUNK_UNITS + extent->used_units ==
 		    block->unit + block->units) {
@@ -466,10 +497,14 @@ int pool_adopt(struct tol_link *link, uint64_t tail_position)
 	uint32_t used = load_relaxed_32(&link->own->current_used_units);
 	uint32_t high = chunks_high(link);
 
+	if (link->has_heap) {
+		heap_close_all_of(link, link->number, tail_position);
+		return 0;
+	}
 	/* As reap() does: else one killed after the other would take new ones. */
 	if (ring_is_drained(link, tail_position)) {
 		set_current(link, NULL);
-		if (pool_free_chunks_of(link, link->number))
+		if (pool_free_chunks_of(link, link->number, tail_position))
 			return 0;
 		current = 0;
 	}
@@ -514,7 +549,13 @@ void pool_fini(struct tol_link *link)
 {
 	struct pool *pool = &link->pool;
 
-	if (link->own && link->process_number == fork_process_number()) {
+	if (link->has_heap && link->own &&
+	    link->process_number == fork_process_number()) {
+		inside_enter(link);
+		heap_fini(link);
+		inside_leave(link);
+	} else if (link->own &&
+		   link->process_number == fork_process_number()) {
 		reclaim(link, true);
 		drop_idle(link);
 		if (pool->current && is_free_again(link, pool->current)) {
@@ -526,6 +567,7 @@ void pool_fini(struct tol_link *link)
 			free(extent);
 		}
 	}
+	heap_free_lists(pool);
 	free_list(pool->busy_first);
 	free_list(pool->idle);
 	free(pool->current);
@@ -536,6 +578,8 @@ bool pool_has_chunks_of(struct tol_link *link, uint32_t number)
 {
 	uint32_t high = chunks_high(link);
 
+	if (link->has_heap)
+		return heap_has_chunks_of(link, number);
 	for (uint32_t chunk = 0; chunk < high; chunk++)
 		if (back_table(link, chunk) == 0 &&
 		    load_relaxed_32(&link->chunks[chunk]) == number + 1)
@@ -543,11 +587,16 @@ bool pool_has_chunks_of(struct tol_link *link, uint32_t number)
 	return false;
 }
 
-bool pool_free_chunks_of(struct tol_link *link, uint32_t number)
+bool pool_free_chunks_of(struct tol_link *link, uint32_t number,
+			 uint64_t tail_position)
 {
 	uint32_t high = chunks_high(link);
 	bool is_all = true;
 
+	if (link->has_heap) {
+		heap_close_all_of(link, number, tail_position);
+		return true;
+	}
 	for (uint32_t chunk = 0; chunk < high; chunk++) {
 		if (back_table(link, chunk) < 0 ||
 		    load_relaxed_32(&link->chunks[chunk]) != number + 1)
@@ -565,7 +614,7 @@ bool pool_free_chunks_of(struct tol_link *link, uint32_t number)
  * believe later that it has memory. A look before the loop would not do: stopped
  * in between, this one would punch chunks that others have come to know since.
  */
-uint64_t pool_trim(struct tol_link *link)
+static uint64_t trim_table(struct tol_link *link)
 {
 	uint32_t high = chunks_high(link);
 	uint64_t bytes = 0;
@@ -595,5 +644,17 @@ uint64_t pool_trim(struct tol_link *link)
 	}
 	lock_leave(&link->pool.lock, entered);
 	sys_close(fd);
+	return bytes;
+}
+
+uint64_t pool_trim(struct tol_link *link)
+{
+	uint64_t bytes;
+
+	if (!link->has_heap)
+		return trim_table(link);
+	inside_enter(link);
+	bytes = collect(link, true);
+	inside_leave(link);
 	return bytes;
 }

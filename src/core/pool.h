@@ -18,6 +18,7 @@
 
 struct tol_link;
 struct extent;
+struct run;
 
 struct pool {
 	struct lock lock;
@@ -29,13 +30,24 @@ struct pool {
 	uint64_t *backed;		/* bitmap: chunks that this process knows
 					   to have memory */
 	uint64_t table_backed;		/* the same for pages of chunk words */
+
+	/* Of a heap instead: heap.c. */
+	struct run *open;		/* small blocks are cut from it */
+	struct run *kept;		/* used up, oldest first */
+	uint32_t kept_runs, kept_chunks;
+	struct run *reserved;		/* what files count for */
+	uint32_t taken_chunks;		/* ours, or more */
 };
 
 /* A block that a body is being written to. */
 struct pool_block {
-	struct extent *extent;
+	union {
+		struct extent *extent;
+		struct run *run;	/* of a heap */
+	};
 	uint32_t unit;
-	uint32_t units;
+	uint32_t units : 31;
+	uint32_t is_loan : 1;
 };
 
 int pool_init(struct tol_link *link);
@@ -54,6 +66,14 @@ void pool_fini(struct tol_link *link);
 int pool_alloc(struct tol_link *link, size_t size_bytes,
 	       struct pool_block *ret_block);
 
+/* The same for one that is written outside of calls. */
+int pool_lend(struct tol_link *link, size_t size_bytes,
+	      struct pool_block *ret_block);
+
+/* For a block that will name a file of that size. Return: 0; -ENOSPC; -ENOMEM */
+int pool_reserve(struct tol_link *link, size_t size_bytes,
+		 const struct pool_block *block);
+
 /* The block is a message at a position below @end: busy until then consumed. */
 void pool_commit(struct tol_link *link, const struct pool_block *block,
 		 uint64_t end_position);
@@ -67,16 +87,21 @@ void pool_abort(struct tol_link *link, const struct pool_block *block);
  */
 bool pool_may_read(struct tol_link *link, uint32_t unit, uint64_t size_bytes);
 
+/* If so, what may be read of its beginning may be read to its end. */
+static inline bool pool_is_one_chunk(uint32_t unit, uint64_t size_bytes)
+{
+	return (unit % MAILBOX_CHUNK_UNITS) * MAILBOX_UNIT_BYTES + size_bytes <=
+	       MAILBOX_CHUNK_BYTES;
+}
+
 /* The same for what lies in one chunk that has been read before: no call. */
 static inline bool pool_is_at_hand(const struct pool *pool, uint32_t unit,
 				   uint64_t size_bytes)
 {
 	uint32_t chunk = unit / MAILBOX_CHUNK_UNITS;
-	uint64_t offset_bytes = (unit % MAILBOX_CHUNK_UNITS) *
-				MAILBOX_UNIT_BYTES;
 
 	return chunk < pool->chunks_count &&
-	       offset_bytes + size_bytes <= MAILBOX_CHUNK_BYTES &&
+	       pool_is_one_chunk(unit, size_bytes) &&
 	       (load_relaxed_64(&pool->backed[chunk / 64]) >> chunk % 64 & 1);
 }
 
@@ -89,7 +114,8 @@ void *pool_at(const struct tol_link *link, uint32_t unit);
  *
  * Return: whether that was all
  */
-bool pool_free_chunks_of(struct tol_link *link, uint32_t number);
+bool pool_free_chunks_of(struct tol_link *link, uint32_t number,
+			 uint64_t tail_position);
 
 /* Does that number own chunks? */
 bool pool_has_chunks_of(struct tol_link *link, uint32_t number);

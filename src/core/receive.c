@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <stdint.h>
 
+#include "core/collect.h"
+
 /* Somebody else was faster: look again. There was nothing: wait. */
 enum { AGAIN = -EAGAIN, NOTHING = 1 };
 
@@ -114,7 +116,7 @@ static int consume_back(struct receiving *r, const struct hold *hold,
 {
 	if (!hold_consume(r->link, hold))
 		return AGAIN;
-	body_consume(r->link, reading);
+	body_consume(r->link, reading, UINT64_MAX);
 	return 0;
 }
 
@@ -203,7 +205,9 @@ static int consume_queued(struct receiving *r,
 {
 	if (!ring_consume(r->link, message))
 		return AGAIN;
-	body_consume(r->link, reading);
+	body_consume(r->link, reading, message->position);
+	if (__builtin_expect(r->link->has_heap, 0))
+		collect_passing(r->link, message->position);
 	return 0;
 }
 
@@ -218,11 +222,13 @@ static int receive_queued(struct receiving *r, struct ring_gate *gate)
 	if (err == -EAGAIN && !load_acquire_32(&link->head->ended))
 		return NOTHING;
 	/* Who sends had not published when this said so, and now never will. */
-	if (err == -EAGAIN)
-		return ring_end(link, &message) ? -ENODATA : AGAIN;
+	if (err == -EAGAIN) {
+		err = ring_end(link, &message);
+		return err == 0 ? -ENODATA : err;
+	}
 	if (err < 0)
 		return err;
-	err = body_look(link, slot_unit(message.word), &reading);
+	err = body_look(link, ring_unit(link, &message), &reading);
 	if (!ring_is_there(link, &message))
 		return AGAIN;
 	if (err < 0)
@@ -278,6 +284,8 @@ int receive_waiting(struct receiving *r, struct bell_waiter *waiter)
 
 		if (err != AGAIN && err != NOTHING)
 			return err;
+		if (err == NOTHING)
+			collect_if_empty(r->link);
 		err = err == NOTHING ? bell_wait(waiter, &gate) : 0;
 		if (err == 0)
 			err = link_check(r->link);

@@ -31,6 +31,7 @@
 #include <errno.h>
 
 #include "core/hold.h"
+#include "core/ring_unbounded.h"
 
 #define HINT_EVERY 16u
 
@@ -251,9 +252,11 @@ static inline enum finding walk_to_room(const struct tol_link *link,
 
 int ring_find_room(struct tol_link *link, struct ring_room *ret_room)
 {
-	enum finding found = walk_to_room(link, &ret_room->position,
-					  &ret_room->gate);
+	enum finding found;
 
+	if (__builtin_expect(link->is_unbounded, 0))
+		return unbounded_find_room(link, ret_room);
+	found = walk_to_room(link, &ret_room->position, &ret_room->gate);
 	if (found == NONSENSE)
 		return link_quarantine(link);
 	store_release_64(&link->send_position, ret_room->position);
@@ -264,6 +267,8 @@ int ring_find_room(struct tol_link *link, struct ring_room *ret_room)
 
 int ring_publish(struct tol_link *link, uint32_t unit, struct ring_room *room)
 {
+	if (__builtin_expect(link->is_unbounded, 0))
+		return unbounded_publish(link, unit, room);
 	for (uint64_t tries = 0; tries <= STEPS_MAX; tries++) {
 		struct place place = place_of(link, room->position);
 		uint64_t word = room->gate.word;
@@ -293,8 +298,11 @@ int ring_publish(struct tol_link *link, uint32_t unit, struct ring_room *room)
 int ring_find_tail(struct tol_link *link, uint64_t *ret_position)
 {
 	struct ring_gate gate;
-	enum finding found = walk_to_room(link, ret_position, &gate);
+	enum finding found;
 
+	if (link->is_unbounded)
+		return unbounded_find_tail(link, ret_position);
+	found = walk_to_room(link, ret_position, &gate);
 	return found == NONSENSE ? link_quarantine(link) : 0;
 }
 
@@ -302,9 +310,12 @@ int ring_find_message(struct tol_link *link, struct ring_message *ret_message,
 		      struct ring_gate *ret_gate)
 {
 	uint64_t position;
-	enum finding found = walk(link, look_for_message, &link->recv_position,
-				  &link->head->head, &position, ret_gate);
+	enum finding found;
 
+	if (__builtin_expect(link->is_unbounded, 0))
+		return unbounded_find_message(link, ret_message, ret_gate);
+	found = walk(link, look_for_message, &link->recv_position,
+		     &link->head->head, &position, ret_gate);
 	if (found == NONSENSE)
 		return link_quarantine(link);
 	store_release_64(&link->recv_position, position);
@@ -315,29 +326,39 @@ int ring_find_message(struct tol_link *link, struct ring_message *ret_message,
 	return found == FOUND ? 0 : -EAGAIN;
 }
 
-bool ring_end(const struct tol_link *link, const struct ring_message *nothing)
+int ring_end(struct tol_link *link, const struct ring_message *nothing)
 {
-	struct place place = place_of(link, nothing->position);
 	uint64_t word = nothing->word;
+	struct place place;
 
+	if (link->is_unbounded)
+		return unbounded_end(link, nothing);
+	place = place_of(link, nothing->position);
 	return cas_64(&link->ring[place.index], &word,
-		      slot_make(SLOT_TAKEN, place.lap, SLOT_UNIT_END));
+		      slot_make(SLOT_TAKEN, place.lap, SLOT_UNIT_END))
+		       ? 0 : -EAGAIN;
 }
 
 bool ring_is_there(const struct tol_link *link,
 		   const struct ring_message *message)
 {
-	struct place place = place_of(link, message->position);
+	uint64_t index = message->position & (link->geometry.ring_slots - 1);
 
+	/* With a shift, also of an unbounded one. */
+	if (link->capacity_shift < 0)
+		index = message->position % link->capacity_msgs;
 	/* After the reads of the body. */
-	return load_after_reads_64(&link->ring[place.index]) == message->word;
+	return load_after_reads_64(&link->ring[index]) == message->word;
 }
 
 bool ring_consume(struct tol_link *link, const struct ring_message *message)
 {
-	struct place place = place_of(link, message->position);
+	struct place place;
 	uint64_t word = message->word;
 
+	if (__builtin_expect(link->is_unbounded, 0))
+		return unbounded_consume(link, message);
+	place = place_of(link, message->position);
 	if (!cas_64(&link->ring[place.index], &word,
 		    slot_make(SLOT_EMPTY, place.lap + 1, 0)))
 		return false;
@@ -351,13 +372,15 @@ bool ring_consume(struct tol_link *link, const struct ring_message *message)
 bool ring_take(const struct tol_link *link, const struct ring_message *message,
 	       uint32_t cell)
 {
-	struct place place = place_of(link, message->position);
 	uint64_t word = message->word;
-	struct ring_gate gate = {
-		.slot = &link->ring[place.index],
-		.word = slot_make(SLOT_TAKEN, place.lap, cell),
-	};
+	struct ring_gate gate;
+	struct place place;
 
+	if (link->is_unbounded)
+		return unbounded_take(link, message, cell);
+	place = place_of(link, message->position);
+	gate.slot = &link->ring[place.index];
+	gate.word = slot_make(SLOT_TAKEN, place.lap, cell);
 	if (!cas_64(&link->ring[place.index], &word, gate.word))
 		return false;
 	/* ring-take: taken. */
@@ -370,9 +393,13 @@ bool ring_take(const struct tol_link *link, const struct ring_message *message,
 bool ring_settle_taken(const struct tol_link *link, uint64_t position,
 		       uint32_t cell)
 {
-	struct place place = place_of(link, position);
-	struct ring_gate gate = { .slot = &link->ring[place.index] };
+	struct ring_gate gate;
+	struct place place;
 
+	if (link->is_unbounded)
+		return unbounded_settle_taken(link, position, cell);
+	place = place_of(link, position);
+	gate.slot = &link->ring[place.index];
 	gate.word = load_acquire_64(gate.slot);
 	if (gate.word != slot_make(SLOT_TAKEN, place.lap, cell))
 		return false;
@@ -388,6 +415,8 @@ bool ring_is_drained(const struct tol_link *link, uint64_t end_position)
 
 	if (end_position == 0)
 		return true;
+	if (link->is_unbounded)
+		return unbounded_is_drained(link, end_position);
 	place = place_of(link, end_position - 1);
 	word = load_acquire_64(&link->ring[place.index]); /* ring-drained */
 	return slot_laps_ahead(word, place.lap) > 0;

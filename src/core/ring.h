@@ -35,6 +35,14 @@ static inline bool ring_gate_holds(const struct ring_gate *gate)
 	return load_relaxed_64(gate->slot) == gate->word;
 }
 
+/* The unit of a message that was found. */
+static inline uint32_t ring_unit(const struct tol_link *link,
+				 const struct ring_message *message)
+{
+	return link->is_unbounded ? slot_unit_unbounded(message->word)
+				  : slot_unit(message->word);
+}
+
 /*
  * Return: 0 and @ret_room; -EAGAIN full, see its gate; -ESHUTDOWN nothing is to
  *	come any more; -EBADMSG
@@ -61,9 +69,9 @@ int ring_find_message(struct tol_link *link, struct ring_message *ret_message,
  * Where nothing was found, nothing is to come: a sender who has not published by
  * now never will.
  *
- * Return: false it has changed
+ * Return: 0; -EAGAIN it has changed; -ENOSPC, unbounded only: no memory to say so
  */
-bool ring_end(const struct tol_link *link, const struct ring_message *nothing);
+int ring_end(struct tol_link *link, const struct ring_message *nothing);
 
 /* Is it still the same? A body that was read before is then whole. */
 bool ring_is_there(const struct tol_link *link,

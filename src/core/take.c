@@ -50,6 +50,7 @@ int tol_ack(struct tol_link *link, const struct tol_message *message)
 
 	if (err < 0)
 		return err;
+	inside_enter(link);
 	if (hold_is_ours(link, handle.cell, handle.grant)) {
 		uint64_t unit = load_relaxed_64(
 			&link->hold_records[handle.cell].unit);
@@ -60,7 +61,8 @@ int tol_ack(struct tol_link *link, const struct tol_message *message)
 	err = hold_ack(link, handle.cell, handle.grant);
 	maps_remove(link, message->hold);
 	if (err == 0 && is_read)
-		body_consume(link, &reading);
+		body_consume(link, &reading, UINT64_MAX);
+	inside_leave(link);
 	return err;
 }
 

@@ -31,6 +31,9 @@ uint64_t mailbox_signature(void)
 	hash = fold(hash, MAILBOX_PARTICIPANTS_MAX);
 	hash = fold(hash, MAILBOX_UNIT_BYTES);
 	hash = fold(hash, MAILBOX_CHUNK_UNITS);
+	hash = fold(hash, offsetof(struct mailbox_layout, ring_backed));
+	hash = fold(hash, MAILBOX_GRANULE_SLOTS);
+	hash = fold(hash, HEAP_END_BITS << 8 | MAILBOX_HEAP_PAGE_CHUNKS);
 	return fold(hash, SLOT_LAP_BITS);
 }
 
@@ -39,32 +42,62 @@ static uint64_t round_up(uint64_t value, uint64_t unit)
 	return (value + unit - 1) / unit * unit;
 }
 
-bool mailbox_compute(uint64_t capacity_msgs, uint32_t pool_chunks,
+static bool is_possible(const struct mailbox_shape *shape)
+{
+	uint32_t chunks_min = MAILBOX_POOL_CHUNKS_MIN;
+	uint32_t chunks_max = MAILBOX_POOL_CHUNKS_MAX;
+
+	if (shape->has_heap)
+		chunks_min = MAILBOX_HEAP_PAGE_CHUNKS;
+	if (shape->capacity_msgs == MAILBOX_UNBOUNDED) {
+		chunks_max = MAILBOX_HEAP_CHUNKS_MAX;
+		if (!shape->has_heap ||
+		    shape->ring_shift < MAILBOX_RING_SHIFT_MIN ||
+		    shape->ring_shift > MAILBOX_RING_SHIFT_MAX)
+			return false;
+	} else if (shape->capacity_msgs < 1 ||
+		   shape->capacity_msgs > MAILBOX_CAPACITY_MAX_MSGS) {
+		return false;
+	}
+	return shape->pool_chunks >= chunks_min &&
+	       shape->pool_chunks <= chunks_max &&
+	       (!shape->has_heap ||
+		shape->pool_chunks % MAILBOX_HEAP_PAGE_CHUNKS == 0);
+}
+
+bool mailbox_compute(const struct mailbox_shape *shape,
 		     struct mailbox_geometry *ret_geometry)
 {
 	struct mailbox_geometry g = {
-		.capacity_msgs = capacity_msgs,
-		.pool_chunks = pool_chunks,
+		.capacity_msgs = shape->capacity_msgs,
+		.ring_slots = shape->capacity_msgs,
+		.pool_chunks = shape->pool_chunks,
+		.has_heap = shape->has_heap,
 	};
+	uint64_t word_bytes = g.has_heap ? sizeof(uint64_t) : sizeof(uint32_t);
 
-	if (capacity_msgs < 1 || capacity_msgs > MAILBOX_CAPACITY_MAX_MSGS ||
-	    pool_chunks < MAILBOX_POOL_CHUNKS_MIN ||
-	    pool_chunks > MAILBOX_POOL_CHUNKS_MAX)
+	if (!is_possible(shape))
 		return false;
+	if (mailbox_is_unbounded(&g))
+		g.ring_slots = UINT64_C(1) << shape->ring_shift;
 	g.ring_offset = MAILBOX_PAGE_BYTES;
 	g.participants_offset = g.ring_offset +
-		round_up(capacity_msgs * sizeof(uint64_t), MAILBOX_PAGE_BYTES);
+		round_up(g.ring_slots * sizeof(uint64_t), MAILBOX_PAGE_BYTES);
 	g.holds_offset = g.participants_offset +
 		MAILBOX_PARTICIPANTS_MAX * sizeof(struct participant_layout);
 	g.hold_records_offset = g.holds_offset +
 		MAILBOX_HOLDS_MAX * sizeof(uint64_t);
-	g.chunks_offset = g.hold_records_offset +
+	g.pages_offset = g.hold_records_offset +
 		MAILBOX_HOLDS_MAX * sizeof(struct hold_layout);
-	g.pool_offset = round_up(g.chunks_offset +
-				 pool_chunks * sizeof(uint32_t),
+	g.chunks_offset = g.pages_offset;
+	if (g.has_heap)
+		g.chunks_offset += round_up(
+			g.pool_chunks / MAILBOX_HEAP_PAGE_CHUNKS *
+				sizeof(uint32_t), MAILBOX_PAGE_BYTES);
+	g.pool_offset = round_up(g.chunks_offset + g.pool_chunks * word_bytes,
 				 MAILBOX_CHUNK_BYTES);
 	g.file_bytes = g.pool_offset +
-		(uint64_t)pool_chunks * MAILBOX_CHUNK_BYTES;
+		(uint64_t)g.pool_chunks * MAILBOX_CHUNK_BYTES;
 	*ret_geometry = g;
 	return true;
 }
@@ -72,14 +105,19 @@ bool mailbox_compute(uint64_t capacity_msgs, uint32_t pool_chunks,
 int mailbox_check(const struct mailbox_layout *head, uint64_t file_bytes,
 		  struct mailbox_geometry *ret_geometry)
 {
+	struct mailbox_shape shape = {
+		.capacity_msgs = head->capacity_msgs,
+		.pool_chunks = head->pool_chunks,
+		.ring_shift = head->ring_shift,
+		.has_heap = head->has_heap != 0,
+	};
 	struct mailbox_geometry g;
 	int err = object_check(&head->object, KIND_MAILBOX,
 			       mailbox_signature());
 
 	if (err < 0)
 		return err;
-	if (!mailbox_compute(head->capacity_msgs, head->pool_chunks, &g) ||
-	    file_bytes < g.file_bytes)
+	if (!mailbox_compute(&shape, &g) || file_bytes < g.file_bytes)
 		return -EBADMSG;
 	*ret_geometry = g;
 	return 0;

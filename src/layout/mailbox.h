@@ -6,7 +6,9 @@
  * Every byte of a mailbox's file. doc/mailbox-protocol.md says what it is for.
  *
  *	0		struct mailbox_layout			one page
- *	ring_offset	uint64_t slot[capacity]			whole pages
+ *	ring_offset	uint64_t slot[ring_slots]		whole pages; of an
+ *								unbounded one granules
+ *								where they are used
  *	participants_	struct participant_layout[4096]		backed up to
  *	  offset						participants_high
  *	holds_offset	uint64_t hold_word[65536]		backed up to
@@ -18,6 +20,13 @@
  *	pool_offset	uint8_t unit[pool_chunks][1024][64]	backed where
  *								a chunk was taken
  *
+ * An unbounded mailbox, and one with a limit of memory, has a heap instead of
+ * the table of chunks (core/heap.c):
+ *
+ *	pages_offset	uint32_t heap_page[pool_chunks / 512]	whole pages
+ *	chunks_offset	uint64_t heap_chunk[pool_chunks]	where heap_page
+ *								says so
+ *
  * The offsets follow from capacity and pool_chunks alone. The file is sparse:
  * memory is taken as it is needed, always by a call that can fail.
  *
@@ -27,6 +36,7 @@
  *	chunks_high >= any chunk ever taken, + 1
  *	holds_high > any hold cell ever used
  *	returns has count 0 => no hold cell is RETURNED; dead_letters: DEAD
+ * Unbounded: punched_done <= punched_below <= H <= T <= ring_backed
  */
 
 #include <stdbool.h>
@@ -42,6 +52,15 @@
 #define MAILBOX_PARTICIPANTS_MAX 4096u
 #define MAILBOX_HOLDS_MAX 65536u
 #define MAILBOX_CAPACITY_MAX_MSGS (UINT64_C(1) << 20)
+
+/* Of an unbounded one: as many slots and chunks, halved until they fit. */
+#define MAILBOX_UNBOUNDED UINT64_MAX
+#define MAILBOX_RING_SHIFT_MAX 32u
+#define MAILBOX_RING_SHIFT_MIN 16u
+#define MAILBOX_GRANULE_SLOTS 2048u
+#define MAILBOX_GRANULE_BYTES (MAILBOX_GRANULE_SLOTS * 8u)
+#define MAILBOX_HEAP_CHUNKS_MAX ((1u << 22) - 512u)
+#define MAILBOX_HEAP_PAGE_CHUNKS 512u
 
 /* Low 8 bits of control; above them the remover's presence number. */
 #define CONTROL_LIVE 0u
@@ -59,8 +78,11 @@
  *	  0 .. 31	head
  *	 32 .. 63	fixed when it was made
  *	 64 .. 71	written when its capacity is changed
+ *	 72 .. 95	fixed when it was made
  *	128 .. 191	control, bell and what came back: read by every call,
  *			written when somebody sleeps, returns or removes
+ *	192 .. 239	memory of the ring and the heap: read by every call on
+ *			an unbounded mailbox, written once in 2048 messages
  *	256 .. 263	tail hint		any sender
  *	384 .. 391	head hint		any receiver
  *	512 .. 527	marks that only grow	any participant
@@ -74,7 +96,11 @@ struct mailbox_layout {
 	int64_t created_unix_ns;
 	uint64_t limit_msgs;	/* capacity now, not above capacity_msgs */
 
-	uint8_t pad_72[56];
+	uint32_t ring_shift;		/* unbounded only: log2 of its slots */
+	uint32_t has_heap;
+	uint64_t memory_limit_bytes;	/* 0 none; of bodies, whole chunks */
+	uint64_t sender_quota_bytes;	/* the same, of each participant's */
+	uint8_t pad_96[32];
 
 	uint64_t control;
 	uint64_t receivers;	/* {count, epoch} of sleepers in receive */
@@ -85,7 +111,14 @@ struct mailbox_layout {
 	uint64_t dead_letters;	/* the same for dead letters */
 	uint64_t dead_receivers; /* {count, epoch} asleep for dead letters */
 	uint64_t lease_due;	/* when the first lease may end; see hold.c */
-	uint8_t pad_192[64];
+
+	uint64_t ring_backed;	/* first position without memory */
+	uint64_t punched_below;	/* nobody enters below */
+	uint64_t punched_done;	/* memory is given back below */
+	uint64_t collector;	/* {version, number + 1}; see collect.c */
+	uint32_t garbage;	/* not 0: something to be given back */
+	uint32_t chunk_hint;	/* the lowest that may be free */
+	uint8_t pad_232[24];
 
 	uint64_t tail;
 	uint8_t pad_264[120];
@@ -114,6 +147,10 @@ static_assert(offsetof(struct mailbox_layout, returns) == 160, "layout");
 static_assert(offsetof(struct mailbox_layout, dead_letters) == 168, "layout");
 static_assert(offsetof(struct mailbox_layout, dead_receivers) == 176, "layout");
 static_assert(offsetof(struct mailbox_layout, lease_due) == 184, "layout");
+static_assert(offsetof(struct mailbox_layout, ring_shift) == 72, "layout");
+static_assert(offsetof(struct mailbox_layout, memory_limit_bytes) == 80, "layout");
+static_assert(offsetof(struct mailbox_layout, ring_backed) == 192, "layout");
+static_assert(offsetof(struct mailbox_layout, garbage) == 224, "layout");
 static_assert(offsetof(struct mailbox_layout, tail) == 256, "layout");
 static_assert(offsetof(struct mailbox_layout, head) == 384, "layout");
 static_assert(offsetof(struct mailbox_layout, participants_high) == 512, "layout");
@@ -124,8 +161,11 @@ static_assert(sizeof(struct mailbox_layout) <= MAILBOX_PAGE_BYTES, "layout");
 
 /*
  * One participant; written only by whoever holds the lock on its number.
- * 0 .. 63 who it is, 64 .. 127 what its next heir needs.
+ * 0 .. 63 who it is, 64 .. 127 what its next heir needs, 128 .. 191 who of it is
+ * inside a call, see core/inside.h.
  */
+#define PARTICIPANT_INSIDE_COUNT 16u
+
 #define PARTICIPANT_FREE 0u
 #define PARTICIPANT_JOINED 1u
 #define PARTICIPANT_MAY_SEND 1u
@@ -146,6 +186,8 @@ struct participant_layout {
 	uint64_t body_serial;
 	uint32_t body_drafts_count;	/* files of bodies not yet messages */
 	uint8_t pad_84[44];
+
+	uint32_t inside[PARTICIPANT_INSIDE_COUNT];
 };
 
 static_assert(offsetof(struct participant_layout, program) == 16, "layout");
@@ -154,10 +196,58 @@ static_assert(offsetof(struct participant_layout, current_chunk) == 64, "layout"
 static_assert(offsetof(struct participant_layout, body_serial) == 72, "layout");
 static_assert(offsetof(struct participant_layout, body_drafts_count) == 80,
 	      "layout");
-static_assert(sizeof(struct participant_layout) == 128, "layout");
+static_assert(offsetof(struct participant_layout, inside) == 128, "layout");
+static_assert(sizeof(struct participant_layout) == 192, "layout");
 
 /* A chunk word: 0 free, else the participant's number + 1. */
 #define CHUNK_FREE 0u
+
+/*
+ * A chunk word of a heap. Whole words are swapped; 0 is FREE.
+ *
+ *	 63             16 15         3 2     0
+ *	+-----------------+------------+-------+
+ *	|  end position   | owner + 1  | state |
+ *	+-----------------+------------+-------+
+ */
+#define HEAP_FREE 0u
+#define HEAP_TAKEN 1u		/* by its owner, has no memory yet */
+#define HEAP_OPEN 2u		/* its owner cuts blocks from it */
+#define HEAP_LENT 3u		/* the same, and some are lent: nobody else's */
+#define HEAP_CLOSED 4u		/* its messages are all below its end */
+#define HEAP_GOING 5u		/* closed, and its memory is being given back */
+#define HEAP_REVOKED 6u		/* open, but its owner must not use it any more */
+#define HEAP_END_BITS 48
+
+static inline uint64_t heap_make(unsigned int state, uint32_t owner_plus_1,
+				 uint64_t end_position)
+{
+	return state | (uint64_t)(owner_plus_1 & 0x1fff) << 3 |
+	       end_position << (64 - HEAP_END_BITS);
+}
+
+static inline unsigned int heap_state(uint64_t word)
+{
+	return (unsigned int)(word & 7);
+}
+
+static inline uint32_t heap_owner_plus_1(uint64_t word)
+{
+	return (uint32_t)(word >> 3 & 0x1fff);
+}
+
+/* Is @position at or behind the end of the word's messages? Over the wrap. */
+static inline bool heap_ends_below(uint64_t word, uint64_t position)
+{
+	uint64_t end = word >> (64 - HEAP_END_BITS);
+
+	return (int64_t)((position - end) << (64 - HEAP_END_BITS)) >= 0;
+}
+
+/* Of a page of the table of chunk words. */
+#define HEAP_PAGE_ABSENT 0u	/* it has no memory */
+#define HEAP_PAGE_PRESENT 1u
+#define HEAP_PAGE_GOING 2u	/* memory is being given back: not to be used */
 
 /*
  * What a body begins with, in its first unit; the bytes follow. Written by the
@@ -305,23 +395,59 @@ static inline int64_t slot_laps_ahead(uint64_t word, uint64_t lap)
 	       (64 - SLOT_LAP_BITS);
 }
 
-/* The geometry, computed once from two checked numbers. */
+/*
+ * A slot word of an unbounded mailbox: lap of 30 bits, unit of 32; the low half
+ * is as above. The word 0 is EMPTY of the lap of its position.
+ */
+static inline uint64_t slot_make_unbounded(unsigned int state, uint64_t lap,
+					   uint32_t unit)
+{
+	return state | (lap & SLOT_LAP_LOW_MASK) << 2 | (uint64_t)unit << 32;
+}
+
+static inline uint32_t slot_unit_unbounded(uint64_t word)
+{
+	return (uint32_t)(word >> 32);
+}
+
+static inline int64_t slot_laps_ahead_unbounded(uint64_t word, uint64_t lap)
+{
+	return (int64_t)(((word >> 2 & SLOT_LAP_LOW_MASK) - lap) << 34) >> 34;
+}
+
+/* The geometry, computed once from checked numbers. */
 struct mailbox_geometry {
-	uint64_t capacity_msgs;
+	uint64_t capacity_msgs;		/* or MAILBOX_UNBOUNDED */
+	uint64_t ring_slots;
 	uint64_t ring_offset;
 	uint64_t participants_offset;
 	uint64_t holds_offset;
 	uint64_t hold_records_offset;
+	uint64_t pages_offset;
 	uint64_t chunks_offset;
 	uint64_t pool_offset;
 	uint64_t file_bytes;
 	uint32_t pool_chunks;
+	bool has_heap;
 };
+
+static inline bool mailbox_is_unbounded(const struct mailbox_geometry *geometry)
+{
+	return geometry->capacity_msgs == MAILBOX_UNBOUNDED;
+}
 
 uint64_t mailbox_signature(void);
 
+/* What the geometry follows from. */
+struct mailbox_shape {
+	uint64_t capacity_msgs;
+	uint32_t pool_chunks;
+	uint32_t ring_shift;
+	bool has_heap;
+};
+
 /* Return: false if the numbers are out of range */
-bool mailbox_compute(uint64_t capacity_msgs, uint32_t pool_chunks,
+bool mailbox_compute(const struct mailbox_shape *shape,
 		     struct mailbox_geometry *ret_geometry);
 
 /* Return: 0; -EBADMSG, -EPROTO, -EMEDIUMTYPE */

@@ -129,6 +129,9 @@ static int run_resize(struct tool *tool, int argc, char **argv)
 				  "%" PRIu64 " messages: 'stat' shows for how "
 				  "many, 'create --capacity-max' sets it",
 				  capacity_msgs);
+	if (error == -ENOTSUP)
+		return say_failed(tool, name, "its capacity is unlimited, and "
+				  "stays so");
 	return error < 0 ? say_error(tool, name, error) : STATUS_DONE;
 }
 

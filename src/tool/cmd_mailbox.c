@@ -13,7 +13,20 @@ static int create_option(struct tool *tool, int option,
 {
 	switch (option) {
 	case 'c':
-		return args_count(tool, "--capacity", optarg, capacity_msgs);
+		if (strcmp(optarg, "unlimited") != 0)
+			return args_count(tool, "--capacity", optarg,
+					  capacity_msgs);
+		*capacity_msgs = TOL_CAPACITY_UNBOUNDED;
+		return 0;
+	case 'u':
+		*capacity_msgs = TOL_CAPACITY_UNBOUNDED;
+		return 0;
+	case 'l':
+		return args_size(tool, "--memory-limit", optarg,
+				 &opts->memory_limit_bytes);
+	case 'q':
+		return args_size(tool, "--sender-quota", optarg,
+				 &opts->sender_quota_bytes);
 	case 'x':
 		return args_count(tool, "--capacity-max", optarg,
 				  &opts->capacity_max_msgs);
@@ -31,6 +44,9 @@ static int run_create(struct tool *tool, int argc, char **argv)
 		COMMON_OPTIONS,
 		{ "capacity", required_argument, NULL, 'c' },
 		{ "capacity-max", required_argument, NULL, 'x' },
+		{ "unbounded", no_argument, NULL, 'u' },
+		{ "memory-limit", required_argument, NULL, 'l' },
+		{ "sender-quota", required_argument, NULL, 'q' },
 		{ "mode", required_argument, NULL, 'm' },
 		{ "if-missing", no_argument, NULL, 'i' },
 		{ NULL, 0, NULL, 0 },
@@ -51,6 +67,9 @@ static int run_create(struct tool *tool, int argc, char **argv)
 		return say_failed(tool, name, "capacity 0 is not supported: "
 				  "take 1 to %" PRIu64 " messages",
 				  TOL_CAPACITY_MAX_MSGS);
+	if (opts.capacity_max_msgs && capacity_msgs == TOL_CAPACITY_UNBOUNDED)
+		return say_usage(tool, "--capacity-max makes no sense with an "
+				 "unlimited capacity");
 	if (opts.capacity_max_msgs && opts.capacity_max_msgs < capacity_msgs)
 		return say_usage(tool, "--capacity-max is below the capacity, "
 				 "%" PRIu64, capacity_msgs);
@@ -63,11 +82,15 @@ const struct command cmd_create = {
 	.name = "create",
 	.run = run_create,
 	.brief = "Make a mailbox.",
-	.usage = "create NAME [--capacity N] [--capacity-max N]\n"
+	.usage = "create NAME [--capacity N | --unbounded] [--capacity-max N]\n"
+		 "                     [--memory-limit SIZE] [--sender-quota SIZE]\n"
 		 "                     [--mode MODE] [--if-missing]",
 	.help = "\n"
 "  -c, --capacity N    messages that it holds, 1 to 1048576; else 64\n"
 "      --capacity-max N  'resize' goes up to that; else the capacity\n"
+"      --unbounded     as many as there is memory for: nobody waits to send\n"
+"      --memory-limit SIZE  of all bodies in it, such as 64M; else none\n"
+"      --sender-quota SIZE  of those of one sender; else none\n"
 "  -m, --mode MODE     who may use it, in octal; else 0600\n"
 "      --if-missing    a mailbox that is there already is fine too\n",
 };
@@ -198,8 +221,8 @@ static void stat_json(struct json *json, const char *name,
 	json_key_text(json, "kind", "mailbox");
 	json_key_text(json, "state", state_name(stat->state));
 	json_key_u64(json, "layout_version", stat->layout_version);
-	json_key_u64(json, "capacity_msgs", stat->capacity_msgs);
-	json_key_u64(json, "capacity_max_msgs", stat->capacity_max_msgs);
+	json_key_capacity(json, "capacity_msgs", stat->capacity_msgs);
+	json_key_capacity(json, "capacity_max_msgs", stat->capacity_max_msgs);
 	json_key_bool(json, "ended", stat->is_ended);
 	json_key_u64(json, "queued_msgs", stat->queued_msgs);
 	json_key_u64(json, "queued_bytes", stat->queued_bytes);
@@ -212,6 +235,8 @@ static void stat_json(struct json *json, const char *name,
 		     stat->waiting_receivers_count);
 	json_key_u64(json, "dead_count", stat->dead_count);
 	json_key_u64(json, "memory_bytes", stat->memory_bytes);
+	json_key_u64(json, "memory_limit_bytes", stat->memory_limit_bytes);
+	json_key_u64(json, "sender_quota_bytes", stat->sender_quota_bytes);
 	json_key_mode(json, "mode", stat->mode);
 	json_key_u64(json, "uid", stat->uid);
 	json_key_u64(json, "gid", stat->gid);
@@ -222,18 +247,19 @@ static void stat_json(struct json *json, const char *name,
 static int stat_text(struct buffer *out, const char *name,
 		     const struct tol_mailbox_stat *stat)
 {
-	char user[64], group[64], when[64];
+	char user[64], group[64], when[64], capacity[24];
 	int error;
 
 	error = buffer_printf(out,
 		"mailbox       %s\n"
 		"state         %s%s, layout version %" PRIu32 "\n"
-		"messages      %" PRIu64 " of %" PRIu64 ", %" PRIu64 " bytes\n"
+		"messages      %" PRIu64 " of %s, %" PRIu64 " bytes\n"
 		"totals        %" PRIu64 " sent, %" PRIu64 " received\n",
 		name, state_name(stat->state), stat->is_ended ? ", closed" : "",
 		stat->layout_version,
-		stat->queued_msgs, stat->capacity_msgs, stat->queued_bytes,
-		stat->sent_msgs, stat->received_msgs);
+		stat->queued_msgs,
+		show_capacity(stat->capacity_msgs, capacity, sizeof(capacity)),
+		stat->queued_bytes, stat->sent_msgs, stat->received_msgs);
 	if (error == 0)
 		error = buffer_printf(out,
 			"senders       %" PRIu32 ", %" PRIu32 " waiting\n"
@@ -243,6 +269,13 @@ static int stat_text(struct buffer *out, const char *name,
 			stat->senders_count, stat->waiting_senders_count,
 			stat->receivers_count, stat->waiting_receivers_count,
 			stat->dead_count, stat->memory_bytes);
+	if (error == 0 && stat->memory_limit_bytes)
+		error = buffer_printf(out, "limit         %" PRIu64 " bytes\n",
+				      stat->memory_limit_bytes);
+	if (error == 0 && stat->sender_quota_bytes)
+		error = buffer_printf(out,
+				      "sender quota  %" PRIu64 " bytes\n",
+				      stat->sender_quota_bytes);
 	if (error == 0)
 		error = buffer_printf(out,
 			"mode          %04o\n"

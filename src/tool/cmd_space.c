@@ -53,6 +53,7 @@ static int look_segment(struct listing *list, struct row *row)
 static int look_mailbox(struct listing *list, struct row *row)
 {
 	struct tol_mailbox_opts opts = { .space = list->tool->space };
+	char capacity[24];
 	int error = tol_mailbox_stat(row->name, &opts, &row->mailbox, NULL,
 				     NULL);
 
@@ -60,8 +61,10 @@ static int look_mailbox(struct listing *list, struct row *row)
 	if (error != 0)
 		return error;
 	snprintf(row->content, sizeof(row->content),
-		 "%" PRIu64 " of %" PRIu64 " messages, %" PRIu64 " bytes%s",
-		 row->mailbox.queued_msgs, row->mailbox.capacity_msgs,
+		 "%" PRIu64 " of %s messages, %" PRIu64 " bytes%s",
+		 row->mailbox.queued_msgs,
+		 show_capacity(row->mailbox.capacity_msgs, capacity,
+			       sizeof(capacity)),
 		 row->mailbox.queued_bytes,
 		 row->mailbox.state == TOL_MAILBOX_QUARANTINED ?
 		 ", quarantined" : "");
@@ -80,8 +83,8 @@ static void row_json(struct json *json, const struct row *row)
 		json_key_text(json, "error", tol_strerror(row->error));
 	} else if (strcmp(row->kind, "unknown") != 0) {
 		if (strcmp(row->kind, "mailbox") == 0) {
-			json_key_u64(json, "capacity_msgs",
-				     row->mailbox.capacity_msgs);
+			json_key_capacity(json, "capacity_msgs",
+					  row->mailbox.capacity_msgs);
 			json_key_u64(json, "queued_msgs",
 				     row->mailbox.queued_msgs);
 			json_key_u64(json, "queued_bytes",

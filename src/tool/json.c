@@ -222,6 +222,17 @@ void json_key_i64(struct json *json, const char *key, int64_t value)
 	json_i64(json, value);
 }
 
+void json_key_capacity(struct json *json, const char *key, uint64_t msgs)
+{
+	if (msgs != TOL_CAPACITY_UNBOUNDED) {
+		json_key_u64(json, key, msgs);
+		return;
+	}
+	json_key(json, key);
+	put_text(json, "null");
+	json->has_previous = 1;
+}
+
 void json_key_bool(struct json *json, const char *key, int value)
 {
 	json_key(json, key);

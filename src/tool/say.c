@@ -101,7 +101,8 @@ static const struct {
 	{ ENOSPC, "create", "no memory left in %S for a mailbox of that "
 		"capacity: free some, see 'df %S' and 'tolsey ls'" },
 	{ ENOSPC, "send", "no memory left in %S for the message: receive some, "
-		"or free memory, see 'df %S'" },
+		"or free memory, see 'df %S'; or it is at its limit, see "
+		"'tolsey stat %N'" },
 	{ ENOSPC, "seg create", "no memory left in %S for a segment of that "
 		"size: free some, see 'df %S', or try --lazy" },
 	{ ENOSPC, NULL, "no memory left in %S: free some, see 'df %S'" },

@@ -31,6 +31,14 @@ const char *show_time(int64_t unix_ns, char *buf, size_t size_bytes)
 	return buf;
 }
 
+const char *show_capacity(uint64_t msgs, char *buf, size_t size_bytes)
+{
+	if (msgs == TOL_CAPACITY_UNBOUNDED)
+		return "unlimited";
+	snprintf(buf, size_bytes, "%" PRIu64, msgs);
+	return buf;
+}
+
 const char *show_user(uid_t uid, char *buf, size_t size_bytes)
 {
 	const struct passwd *user = getpwuid(uid);

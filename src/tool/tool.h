@@ -111,6 +111,8 @@ void json_base64(struct json *json, const void *data, size_t size_bytes);
 void json_text_or_base64(struct json *json, const char *key, const void *data,
 			 size_t size_bytes);
 void json_key_u64(struct json *json, const char *key, uint64_t value);
+/* A capacity: null if it is unlimited. */
+void json_key_capacity(struct json *json, const char *key, uint64_t msgs);
 void json_key_i64(struct json *json, const char *key, int64_t value);
 void json_key_bool(struct json *json, const char *key, int value);
 void json_key_text(struct json *json, const char *key, const char *text);
@@ -119,6 +121,7 @@ void json_key_mode(struct json *json, const char *key, mode_t mode);
 /* show.c */
 
 const char *show_time(int64_t unix_ns, char *buf, size_t size_bytes);
+const char *show_capacity(uint64_t msgs, char *buf, size_t size_bytes);
 const char *show_user(uid_t uid, char *buf, size_t size_bytes);
 const char *show_group(gid_t gid, char *buf, size_t size_bytes);
 
