@@ -35,18 +35,19 @@ _tolsey()
 	--space)
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return ;;
-	--capacity|--capacity-max|--memory-limit|--sender-quota|--mode|--timeout|--size|--offset|--length|--count|-[cmtson])
+	--capacity|--capacity-max|--memory-limit|--sender-quota|--mode|--timeout|--size|--offset|--length|--count|--index|-[cmtsoni])
 		return ;;
 	esac
 	case $command in
-	'') words='create send recv ls stat rm close purge resize clean seg help
+	'') words='create send recv peek ls stat rm close purge resize clean seg help
 		--space --version' ;;
-	help) words='create send recv ls stat rm close purge resize clean seg' ;;
+	help) words='create send recv peek ls stat rm close purge resize clean seg' ;;
 	seg) words='create write read ls stat grow seal rm' ;;
 	create) words='--capacity --capacity-max --unbounded --memory-limit --sender-quota --mode --if-missing' ;;
 	send) words='--lines --null --nowait --timeout' kind=mailbox ;;
 	recv) words='--count --all --follow --nowait --timeout --raw --lines
 		--null --json' kind=mailbox ;;
+	peek) words='--index --all --json' kind=mailbox ;;
 	ls|'seg ls') words='--json' ;;
 	stat) words='--json' kind=mailbox ;;
 	rm|close|purge) kind=mailbox ;;

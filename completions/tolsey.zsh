@@ -57,6 +57,7 @@ _tolsey_command()
 	wait=('(--timeout)--nowait[do not wait]' '(--nowait)--timeout[wait that long]:time:')
 	commands=(
 		'create:make a mailbox' 'send:send messages' 'recv:receive messages'
+		'peek:show what waits'
 		'ls:list mailboxes and segments' 'stat:show a mailbox'
 		'rm:remove mailboxes' 'close:no more messages'
 		'purge:throw away what is queued' 'resize:change the capacity'
@@ -85,6 +86,8 @@ _tolsey_command()
 		'(--raw --lines --json)--null[zero byte after each]' \
 		'(--raw --lines --null)--json[JSON lines]' \
 		':mailbox:_tolsey_mailboxes' ;;
+	peek) _arguments $common $json '(--all)--index[that one]:number:' \
+		'(--index)--all[all that wait]' ':mailbox:_tolsey_mailboxes' ;;
 	ls) _arguments $common $json ;;
 	stat) _arguments $common $json ':mailbox:_tolsey_mailboxes' ;;
 	rm) _arguments $common '*:mailbox:_tolsey_mailboxes' ;;

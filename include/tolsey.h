@@ -441,6 +441,27 @@ TOL_API ssize_t tol_recv_message(struct tol_link *link, void *buf,
 				 size_t size_bytes, int64_t timeout_ns,
 				 struct tol_message *ret_message);
 
+/**
+ * tol_peek - copy a message that waits, without taking it
+ * @index: 0: the one that tol_recv() would get; 1: the one after it...
+ * @buf, @size_bytes: as for tol_recv()
+ * @ret_message: NULL, or as for tol_recv_message(); hold and body stay empty
+ *
+ * Those that came back come first, then the queue. Nothing is changed for anybody,
+ * so the next moment somebody else may have received what was seen, and the
+ * others have another index: for a look, not to build on. Who walks through all
+ * from 0 on is not slower for later ones, while nobody receives.
+ *
+ * Return: size of the body; -EAGAIN not so many wait; -EMSGSIZE; -EPERM the link
+ *	is open to send only; -EINVAL, -ECHILD, -EIDRM, -EBADMSG, errors of the space
+ *	as tol_recv()
+ * Thread: MT-Safe	Signal: AS-Unsafe	Blocks: no
+ * Fork: -ECHILD in the child	Crash: nothing has happened
+ * Order: as tol_recv()		Source: recv(2) with MSG_PEEK
+ */
+TOL_API ssize_t tol_peek(struct tol_link *link, uint64_t index, void *buf,
+			 size_t size_bytes, struct tol_message *ret_message);
+
 /* ---- links: in place, and held ------------------------------------------- */
 
 /* How a message is taken. */

@@ -288,7 +288,7 @@ bool hold_read(const struct tol_link *link, const struct hold *hold,
 }
 
 static bool find_lowest(const struct tol_link *link, enum hold_kind kind,
-			struct hold *ret_hold)
+			uint64_t from_position, struct hold *ret_hold)
 {
 	uint32_t high = cells_high(link);
 	uint64_t lowest = 0;
@@ -300,6 +300,7 @@ static bool find_lowest(const struct tol_link *link, enum hold_kind kind,
 
 		if (hold_state(hold.word) != state_of(kind) ||
 		    !hold_read(link, &hold, &record) ||
+		    record.position < from_position ||
 		    (is_found && record.position >= lowest))
 			continue;
 		is_found = true;
@@ -314,7 +315,14 @@ bool hold_is_there(const struct tol_link *link, enum hold_kind kind)
 	struct hold hold;
 
 	return (uint32_t)load_acquire_64(count_of(link, kind)) != 0 &&
-	       find_lowest(link, kind, &hold);
+	       find_lowest(link, kind, 0, &hold);
+}
+
+bool hold_find_from(const struct tol_link *link, enum hold_kind kind,
+		    uint64_t from_position, struct hold *ret_hold)
+{
+	return (uint32_t)load_acquire_64(count_of(link, kind)) != 0 &&
+	       find_lowest(link, kind, from_position, ret_hold);
 }
 
 /* Return: false one has become one of that kind */
@@ -346,7 +354,7 @@ int hold_find(const struct tol_link *link, enum hold_kind kind,
 
 		if ((uint32_t)seen == 0)
 			return -EAGAIN;
-		if (find_lowest(link, kind, ret_hold))
+		if (find_lowest(link, kind, 0, ret_hold))
 			return 0;
 		if (bump_sources(link, kind) && cas_64(count, &seen, none))
 			return -EAGAIN;

@@ -47,6 +47,10 @@ void hold_fill(struct tol_link *link, const struct hold *hold,
 int hold_find(const struct tol_link *link, enum hold_kind kind,
 	      struct hold *ret_hold);
 
+/* The same from a position on, as it is now. Return: false none was seen */
+bool hold_find_from(const struct tol_link *link, enum hold_kind kind,
+		    uint64_t from_position, struct hold *ret_hold);
+
 /* The same, without certainty if there is none: for who rings. */
 bool hold_is_there(const struct tol_link *link, enum hold_kind kind);
 

@@ -66,6 +66,10 @@ struct tol_link {
 	uint64_t collector_seen;	/* who was in the way last time */
 	uint64_t collect_after_ns;	/* it was tried in vain */
 
+	/* Of the last tol_peek(); see look.c. */
+	struct lock look_lock;
+	uint64_t look_head, look_index, look_position;
+
 	_Alignas(64) struct pool pool;
 };
 

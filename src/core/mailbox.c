@@ -378,6 +378,7 @@ static struct tol_link *new_link(const char *name, unsigned int flags)
 	spin_init(&link->recv_spin);
 	link->clock_offset_ns = sys_clock_offset_ns();
 	maps_init(&link->maps);
+	lock_init(&link->look_lock);
 	link->name = strdup(name);
 	if (pool_init(link) < 0) {
 		free(link->name);

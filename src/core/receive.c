@@ -17,31 +17,6 @@
 /* Somebody else was faster: look again. There was nothing: wait. */
 enum { AGAIN = -EAGAIN, NOTHING = 1 };
 
-static bool is_expired(const struct receiving *r, const struct reading *reading)
-{
-	struct body_extra_layout extra;
-
-	if (!(reading->body.flags & BODY_HAS_EXTRA))
-		return false;
-	body_read_extra(r->link, reading, &extra);
-	return extra.expires_ns != 0 &&
-	       link_shared_ns(r->link, r->link->futex->now_ns()) >=
-		       extra.expires_ns;
-}
-
-/* Before the message is taken for good: what it says, and its bytes if wanted. */
-static inline __attribute__((always_inline)) int
-fetch(struct receiving *r, const struct reading *reading, uint64_t position,
-      uint32_t tries)
-{
-	body_describe(r->link, reading, position, tries, r->ret_message);
-	if (r->take)
-		return 0;
-	if (reading->body.size_bytes > r->size_bytes)
-		return -EMSGSIZE;
-	return body_copy(r->link, reading, r->buf);
-}
-
 /* The handle that tol_ack() is given. */
 static uint64_t make_handle(const struct hold *hold)
 {
@@ -151,11 +126,11 @@ static int receive_back(struct receiving *r, enum hold_kind kind)
 			hold_bury(link, &hold);
 			return AGAIN;
 		}
-		if (is_expired(r, &reading)) {
+		if (receive_is_expired(r->link, &reading)) {
 			consume_back(r, &hold, &reading);
 			return AGAIN;
 		}
-		err = fetch(r, &reading, record.position, tries);
+		err = receive_fetch(r, &reading, record.position, tries);
 		if (err == 0)
 			err = r->take ? take_back(r, &hold, &reading)
 				      : consume_back(r, &hold, &reading);
@@ -233,11 +208,11 @@ static int receive_queued(struct receiving *r, struct ring_gate *gate)
 		return AGAIN;
 	if (err < 0)
 		return link_quarantine(link);
-	if (is_expired(r, &reading)) {
+	if (receive_is_expired(r->link, &reading)) {
 		consume_queued(r, &message, &reading);
 		return AGAIN;
 	}
-	err = fetch(r, &reading, message.position, 1);
+	err = receive_fetch(r, &reading, message.position, 1);
 	if (err == 0)
 		err = r->take ? take_queued(r, &message, &reading)
 			      : consume_queued(r, &message, &reading);

@@ -23,6 +23,36 @@ static inline enum bell_kind receive_kind(const struct tol_link *link)
 	return link->is_dead_view ? BELL_DEAD_RECEIVERS : BELL_RECEIVERS;
 }
 
+/* Its time has passed: it is received by nobody. */
+static inline bool receive_is_expired(const struct tol_link *link,
+				      const struct reading *reading)
+{
+	struct body_extra_layout extra;
+
+	if (!(reading->body.flags & BODY_HAS_EXTRA))
+		return false;
+	body_read_extra(link, reading, &extra);
+	return extra.expires_ns != 0 &&
+	       link_shared_ns(link, link->futex->now_ns()) >= extra.expires_ns;
+}
+
+/*
+ * Before the message is taken for good: what it says, and its bytes if wanted.
+ *
+ * Return: 0; -EMSGSIZE; as body_copy()
+ */
+static inline __attribute__((always_inline)) int
+receive_fetch(struct receiving *r, const struct reading *reading,
+	      uint64_t position, uint32_t tries)
+{
+	body_describe(r->link, reading, position, tries, r->ret_message);
+	if (r->take)
+		return 0;
+	if (reading->body.size_bytes > r->size_bytes)
+		return -EMSGSIZE;
+	return body_copy(r->link, reading, r->buf);
+}
+
 /* Return: 0; -ECHILD, -EIDRM, -EBADMSG, -EPERM */
 int receive_check(struct tol_link *link);
 

@@ -351,6 +351,26 @@ bool ring_is_there(const struct tol_link *link,
 	return load_after_reads_64(&link->ring[index]) == message->word;
 }
 
+enum ring_seen ring_look_at(const struct tol_link *link, uint64_t position,
+			    struct ring_message *ret_message)
+{
+	struct place place;
+	int64_t ahead;
+
+	if (link->is_unbounded)
+		return unbounded_look_at(link, position, ret_message);
+	place = place_of(link, position);
+	ret_message->position = position;
+	ret_message->word = load_acquire_64(&link->ring[place.index]);
+	ahead = slot_laps_ahead(ret_message->word, place.lap);
+	if (ahead == 0 && slot_state(ret_message->word) == SLOT_FULL)
+		return RING_MESSAGE;
+	if (ahead == 0 && slot_state(ret_message->word) == SLOT_TAKEN &&
+	    slot_unit(ret_message->word) != SLOT_UNIT_END)
+		return RING_GONE;
+	return ahead > 0 ? RING_GONE : RING_NOTHING;
+}
+
 bool ring_consume(struct tol_link *link, const struct ring_message *message)
 {
 	struct place place;

@@ -73,6 +73,14 @@ int ring_find_message(struct tol_link *link, struct ring_message *ret_message,
  */
 int ring_end(struct tol_link *link, const struct ring_message *nothing);
 
+/*
+ * What lies at a position that is not before one that ring_find_message() gave: a
+ * message; one that has been received since; nothing, nor behind it.
+ */
+enum ring_seen { RING_MESSAGE, RING_GONE, RING_NOTHING };
+enum ring_seen ring_look_at(const struct tol_link *link, uint64_t position,
+			    struct ring_message *ret_message);
+
 /* Is it still the same? A body that was read before is then whole. */
 bool ring_is_there(const struct tol_link *link,
 		   const struct ring_message *message);

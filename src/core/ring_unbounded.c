@@ -264,6 +264,27 @@ int unbounded_end(struct tol_link *link, const struct ring_message *nothing)
 		       ? 0 : -EAGAIN;
 }
 
+enum ring_seen unbounded_look_at(const struct tol_link *link, uint64_t position,
+				 struct ring_message *ret_message)
+{
+	int64_t ahead;
+
+	ret_message->position = position;
+	if (position >= load_acquire_64(&link->head->ring_backed))
+		return RING_NOTHING;
+	ret_message->word = load_acquire_64(slot_of(link, position));
+	if (ret_message->word == 0)
+		return RING_NOTHING;
+	ahead = slot_laps_ahead_unbounded(ret_message->word,
+					  lap_of(link, position));
+	if (ahead == 0 && slot_state(ret_message->word) == SLOT_FULL)
+		return RING_MESSAGE;
+	if (ahead == 0 && slot_state(ret_message->word) == SLOT_TAKEN &&
+	    slot_unit_unbounded(ret_message->word) != SLOT_UNIT_END)
+		return RING_GONE;
+	return ahead > 0 ? RING_GONE : RING_NOTHING;
+}
+
 bool unbounded_consume(struct tol_link *link, const struct ring_message *message)
 {
 	uint64_t word = message->word;

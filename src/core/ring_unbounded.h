@@ -17,6 +17,8 @@ int unbounded_find_message(struct tol_link *link,
 			   struct ring_message *ret_message,
 			   struct ring_gate *ret_gate);
 int unbounded_end(struct tol_link *link, const struct ring_message *nothing);
+enum ring_seen unbounded_look_at(const struct tol_link *link, uint64_t position,
+				 struct ring_message *ret_message);
 bool unbounded_consume(struct tol_link *link,
 		       const struct ring_message *message);
 bool unbounded_take(const struct tol_link *link,
