@@ -148,7 +148,8 @@ static inline void body_consume(struct tol_link *link,
 				uint64_t position)
 {
 	if (__builtin_expect(link->has_heap, 0))
-		heap_note_consumed(link, position, reading->unit);
+		heap_note_consumed(link, position, reading->unit,
+				   reading->body.flags & BODY_IN_FILE);
 	if (reading->body.flags & BODY_IN_FILE)
 		body_remove_file(link, reading);
 }

@@ -52,6 +52,9 @@ static_assert((RUN_CHUNKS_MAX - 1) * MAILBOX_CHUNK_BYTES >= (1u << 20) + 128u,
 #define KEPT_CHUNKS_MAX 64u
 #define KEPT_GARBAGE_CHUNKS 20u
 
+/* How far to look for one to be used again, before one without memory. */
+#define GARBAGE_CHUNKS_NEAR 256u
+
 /* Chunks of ours that lie one after the other. */
 struct run {
 	struct run *next;
@@ -134,19 +137,32 @@ static void note_garbage(struct tol_link *link)
 		store_release_32(&link->head->garbage, 1);
 }
 
-/* A position that is not ahead of the first not consumed. */
-static uint64_t known_head(const struct tol_link *link)
+/* The first position not consumed; or one before it. */
+static uint64_t known_head(struct tol_link *link)
 {
-	uint64_t own = load_acquire_64(&link->recv_position);
-	uint64_t hint = load_acquire_64(&link->head->head);
+	struct ring_message message;
+	struct ring_gate gate;
 
-	return own > hint ? own : hint;
+	ring_find_message(link, &message, &gate);
+	return load_acquire_64(&link->recv_position);
 }
 
-/* Ours in one of these states, whatever the end. */
-static bool is_ours(const struct tol_link *link, uint64_t word)
+/*
+ * Is it open by us, whatever the end? One that was revoked may be gone by now, and
+ * the memory of its word.
+ */
+static bool is_ours(const struct tol_link *link, uint32_t chunk,
+		    uint64_t *ret_word)
 {
-	unsigned int state = heap_state(word);
+	unsigned int state;
+	uint64_t word;
+
+	if (load_acquire_32(&link->heap_pages[chunk /
+					      MAILBOX_HEAP_PAGE_CHUNKS]) ==
+	    HEAP_PAGE_ABSENT)
+		return false;
+	word = *ret_word = load_word(link, chunk);
+	state = heap_state(word);
 
 	return heap_owner_plus_1(word) == link->number + 1 &&
 	       (state == HEAP_OPEN || state == HEAP_LENT);
@@ -154,8 +170,10 @@ static bool is_ours(const struct tol_link *link, uint64_t word)
 
 static bool is_run_ours(const struct tol_link *link, const struct run *run)
 {
+	uint64_t word;
+
 	for (uint32_t i = 0; i < run->chunks_count; i++)
-		if (!is_ours(link, load_word(link, run->first_chunk + i)))
+		if (!is_ours(link, run->first_chunk + i, &word))
 			return false;
 	return true;
 }
@@ -166,9 +184,9 @@ static void change_run(struct tol_link *link, const struct run *run,
 {
 	for (uint32_t i = 0; i < run->chunks_count; i++) {
 		uint32_t chunk = run->first_chunk + i;
-		uint64_t word = load_word(link, chunk);
+		uint64_t word;
 
-		while (is_ours(link, word))
+		while (is_ours(link, chunk, &word))
 			if (cas_64(&link->heap_chunks[chunk], &word,
 				   heap_make(state, link->number + 1,
 					     end_position)))
@@ -305,6 +323,22 @@ static int back_run(struct tol_link *link, uint32_t first, uint32_t count,
 	return err;
 }
 
+/* Near the hint, while garbage is there: used again before it is new. */
+static int64_t take_garbage(struct tol_link *link, uint32_t count,
+			    uint64_t *words)
+{
+	uint32_t hint = load_acquire_32(&link->head->chunk_hint);
+	uint32_t end = hint + GARBAGE_CHUNKS_NEAR;
+
+	if (!load_relaxed_32(&link->head->garbage) ||
+	    hint >= link->chunks_limit)
+		return -EAGAIN;
+	return take_between(link, hint,
+			    end < link->chunks_limit ? end
+						     : link->chunks_limit,
+			    count, BACKED, words);
+}
+
 /* Return: the first of @count chunks with memory, TAKEN; -ENOSPC */
 static int64_t take_backed(struct tol_link *link, uint32_t count)
 {
@@ -312,6 +346,9 @@ static int64_t take_backed(struct tol_link *link, uint32_t count)
 	int64_t first;
 	int err;
 
+	first = take_garbage(link, count, words);
+	if (first >= 0 && back_run(link, (uint32_t)first, count, words) == 0)
+		return first;
 	for (enum wanted wanted = ANY;; wanted = BACKED) {
 		first = take_lowest(link, count, wanted, words);
 		if (first < 0)
@@ -326,7 +363,7 @@ static int64_t take_backed(struct tol_link *link, uint32_t count)
 
 /* ---- the quota ---- */
 
-static uint32_t count_ours(const struct tol_link *link)
+static uint32_t count_ours(struct tol_link *link)
 {
 	uint64_t head_position = known_head(link);
 	uint32_t count = 0;
@@ -409,6 +446,7 @@ static void unlink_kept(struct pool *pool, struct run **at)
 	struct run *run = *at;
 
 	*at = run->next;
+	run->next = NULL;
 	pool->kept_runs--;
 	pool->kept_chunks -= run->chunks_count;
 }
@@ -769,7 +807,8 @@ bool heap_may_read(struct tol_link *link, uint32_t unit, uint64_t size_bytes)
  * The message that a closed chunk ends with tells of all in it. After the CAS that
  * consumed it: see close_run().
  */
-void heap_note_consumed(struct tol_link *link, uint64_t position, uint32_t unit)
+void heap_note_consumed(struct tol_link *link, uint64_t position, uint32_t unit,
+			bool is_file)
 {
 	uint32_t chunk = unit / MAILBOX_CHUNK_UNITS;
 	uint64_t word;
@@ -777,6 +816,9 @@ void heap_note_consumed(struct tol_link *link, uint64_t position, uint32_t unit)
 	/* Its body was looked at in this call: the word has memory. */
 	fence_after_rmw();
 	word = load_word(link, chunk);
+	/* Files are few, and dear enough for that. */
+	if (is_file)
+		note_garbage(link);
 	if (heap_state(word) != HEAP_CLOSED ||
 	    !heap_ends_below(word, position == UINT64_MAX ? known_head(link)
 							  : position + 1))

@@ -51,7 +51,8 @@ bool heap_has_chunks_of(struct tol_link *link, uint32_t number);
  * that was held is done with; body_look() found it in this call. Notes whether
  * something can be given back.
  */
-void heap_note_consumed(struct tol_link *link, uint64_t position, uint32_t unit);
+void heap_note_consumed(struct tol_link *link, uint64_t position, uint32_t unit,
+			bool is_file);
 
 /* ---- for collect.c ---- */
 
