@@ -171,7 +171,7 @@ START_TEST(tries_are_counted)
 
 		ck_assert_int_eq(tol_recv_message(link, &number, 8, TOL_NOWAIT,
 						  &message), 8);
-		ck_assert_uint_eq(message.tries, 4);
+		ck_assert_uint_eq(message.tries, 5);
 	}
 	put(link, 8);
 	take(link, &message);

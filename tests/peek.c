@@ -129,7 +129,7 @@ START_TEST(those_that_came_back_come_first)
 	expect_none(link, 5);
 	ck_assert_int_eq(tol_peek(link, 0, &seen, 8, &message), 8);
 	ck_assert_uint_eq(message.position, 0);
-	ck_assert_uint_eq(message.tries, 1);
+	ck_assert_uint_eq(message.tries, 2);
 	ck_assert_int_eq(tol_ack(link, &held[1]), 0);
 	ck_assert_uint_eq(get(link), 0);
 	ck_assert_uint_eq(get(link), 2);

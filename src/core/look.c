@@ -52,7 +52,8 @@ static int look_at_holds(struct receiving *r, enum hold_kind kind,
 		if (!hold_read(r->link, &hold, &record))
 			continue;
 		err = look_at_body(r, record.unit, record.position,
-				   hold_tries(&record, &hold), left);
+				   hold_tries(&record, &hold) + 1,
+				   left);
 		if (!hold_read(r->link, &hold, &record)) {
 			*left = left_then;
 			continue;

@@ -75,7 +75,6 @@ static int take_back(struct receiving *r, const struct hold *found,
 		drop_map(reading, address);
 		return AGAIN;
 	}
-	r->ret_message->tries++;
 	err = keep_map(r, reading, &hold, address);
 	if (err < 0) {
 		drop_map(reading, address);
@@ -130,7 +129,7 @@ static int receive_back(struct receiving *r, enum hold_kind kind)
 			consume_back(r, &hold, &reading);
 			return AGAIN;
 		}
-		err = receive_fetch(r, &reading, record.position, tries);
+		err = receive_fetch(r, &reading, record.position, tries + 1);
 		if (err == 0)
 			err = r->take ? take_back(r, &hold, &reading)
 				      : consume_back(r, &hold, &reading);
