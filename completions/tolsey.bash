@@ -39,15 +39,16 @@ _tolsey()
 		return ;;
 	esac
 	case $command in
-	'') words='create send recv peek ls stat rm close purge resize clean seg help
+	'') words='create send recv peek tap ls stat rm close purge resize clean seg help
 		--space --version' ;;
-	help) words='create send recv peek ls stat rm close purge resize clean seg' ;;
+	help) words='create send recv peek tap ls stat rm close purge resize clean seg' ;;
 	seg) words='create write read ls stat grow seal rm' ;;
 	create) words='--capacity --capacity-max --unbounded --memory-limit --sender-quota --mode --if-missing' ;;
 	send) words='--lines --null --nowait --timeout' kind=mailbox ;;
 	recv) words='--count --all --follow --nowait --timeout --raw --lines
 		--null --json' kind=mailbox ;;
 	peek) words='--index --all --json' kind=mailbox ;;
+	tap) words='--count --json' kind=mailbox ;;
 	ls|'seg ls') words='--json' ;;
 	stat) words='--json' kind=mailbox ;;
 	rm|close|purge) kind=mailbox ;;

@@ -57,7 +57,7 @@ _tolsey_command()
 	wait=('(--timeout)--nowait[do not wait]' '(--nowait)--timeout[wait that long]:time:')
 	commands=(
 		'create:make a mailbox' 'send:send messages' 'recv:receive messages'
-		'peek:show what waits'
+		'peek:show what waits' 'tap:watch messages go by'
 		'ls:list mailboxes and segments' 'stat:show a mailbox'
 		'rm:remove mailboxes' 'close:no more messages'
 		'purge:throw away what is queued' 'resize:change the capacity'
@@ -88,6 +88,8 @@ _tolsey_command()
 		':mailbox:_tolsey_mailboxes' ;;
 	peek) _arguments $common $json '(--all)--index[that one]:number:' \
 		'(--index)--all[all that wait]' ':mailbox:_tolsey_mailboxes' ;;
+	tap) _arguments $common $json '--count[that many]:count:' \
+		':mailbox:_tolsey_mailboxes' ;;
 	ls) _arguments $common $json ;;
 	stat) _arguments $common $json ':mailbox:_tolsey_mailboxes' ;;
 	rm) _arguments $common '*:mailbox:_tolsey_mailboxes' ;;

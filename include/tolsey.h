@@ -306,13 +306,13 @@ struct tol_open_opts {
  * tol_open - open a link to an address
  * @ret_link: the link; the caller closes it
  * @address: the name of a mailbox; or NAME:dead, its dead letters, to receive or
- *	take only
+ *	take only; or NAME:tap, copies of what is sent, see tol_tap_missed()
  * @opts: NULL for the defaults
  *
  * Return: 0; -ENOENT nothing of that name; -EINVAL bad name or flags; -EACCES
  *	no right to read and write it; -EPROTO made by a version of tolsey with
  *	another layout; -EBADMSG damaged, or quarantined; -EMEDIUMTYPE not a
- *	mailbox; -EUSERS 4096 participants already; -ELOOP a symbolic link;
+ *	mailbox; -EUSERS 4096 participants already, or four taps; -ELOOP a symbolic link;
  *	-ENOSPC, -ENOMEM, -EMFILE, -ENFILE; errors of the space
  * Thread: MT-Safe env	Signal: AS-Unsafe	Blocks: no
  * Fork: holds up a fork() of other threads for some microseconds
@@ -400,6 +400,8 @@ struct tol_message {
 	struct tol_segment_handle segment;
 	const void *body;	/* tol_take(): where it lies; else NULL */
 	uint64_t hold;		/* tol_take(): which one is held; else 0 */
+	uint64_t sent_bytes;	/* of the body as it was sent: size_bytes, but of
+				   NAME:tap, which shows the beginning */
 };
 
 /**
@@ -461,6 +463,29 @@ TOL_API ssize_t tol_recv_message(struct tol_link *link, void *buf,
  */
 TOL_API ssize_t tol_peek(struct tol_link *link, uint64_t index, void *buf,
 			 size_t size_bytes, struct tol_message *ret_message);
+
+#define TOL_TAP_BODY_MAX_BYTES 8192	/* that a tap shows of a body */
+#define TOL_TAP_CAPACITY_MSGS 4096	/* that wait for a tap to look at them */
+
+/**
+ * tol_tap_missed - how many messages a tap does not show
+ * @link: of the address NAME:tap
+ *
+ * A link to NAME:tap receives a copy of each message that is sent to NAME from then
+ * on, and takes none away: its position, tag and sender, and the body, of which no
+ * more than TOL_TAP_BODY_MAX_BYTES. Senders never wait for a tap: what does not fit
+ * is missed. Messages of one sender come in their order. After the end of NAME
+ * a receive says -ENODATA, after its removal -EIDRM. It cannot take or send: -EPERM.
+ *
+ * Return: messages sent since it was opened, less those that it has shown or still
+ *	has; one that is on its way is counted; -EINVAL not a tap; -ECHILD, -EIDRM,
+ *	-EBADMSG
+ * Thread: MT-Safe	Signal: AS-Unsafe	Blocks: no
+ * Fork: -ECHILD in the child
+ * Crash: of the tap: senders find out, tol_space_clean() removes the rest; of a
+ *	sender: a message may be sent and not shown
+ */
+TOL_API int64_t tol_tap_missed(struct tol_link *link);
 
 /* ---- links: in place, and held ------------------------------------------- */
 

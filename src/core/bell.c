@@ -32,6 +32,7 @@
 #include <limits.h>
 
 #include "core/hold.h"
+#include "core/tap.h"
 
 /* Sleeping where nobody may come to wake: without the kernel's help, or while
  * the mailbox is being removed. */
@@ -264,6 +265,9 @@ static bool sleep_in_kernel(struct bell_waiter *waiter,
 	if (waiter->kind != BELL_SENDERS && hold_is_watched(link))
 		deadline_ns = earlier(deadline_ns, now_ns + SLICE_NS);
 	deadline_ns = earlier(deadline_ns, hold_due_ns(link));
+	/* The end of what it taps is not told to it. */
+	if (link->tap)
+		deadline_ns = earlier(deadline_ns, now_ns + TAP_SLICE_NS);
 	if (robust_is_armed(waiter->armed))
 		rc = link->futex->wait(words, count, deadline_ns);
 	/* Nobody wakes us in a dead one's place: look now and then. */

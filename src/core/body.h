@@ -161,6 +161,7 @@ static inline void body_describe(const struct tol_link *link,
 				 struct tol_message *ret_message)
 {
 	ret_message->size_bytes = (size_t)reading->body.size_bytes;
+	ret_message->sent_bytes = reading->body.size_bytes;
 	ret_message->tag = reading->body.tag;
 	ret_message->position = position;
 	ret_message->sender_pid = (pid_t)reading->body.sender_pid;

@@ -17,6 +17,7 @@
 #include "core/peek.h"
 #include "core/pool.h"
 #include "core/space.h"
+#include "core/tap.h"
 
 struct clean {
 	struct space space;
@@ -119,6 +120,11 @@ static int clean_hidden(const char *name, void *context)
 		     st.memory_bytes);
 		if (!clean->dry_run)
 			mailbox_finish_removed(&clean->space, name);
+	} else if (tap_is_remnant(&clean->space, name)) {
+		tell(clean, name, "tap of a dead process removed",
+		     st.memory_bytes);
+		if (!clean->dry_run)
+			sys_unlink(clean->space.fd, name);
 	} else if (body_file_parse(name, &parsed) &&
 		   body_is_unreachable(clean, &parsed)) {
 		tell(clean, name, "body that no message refers to removed",

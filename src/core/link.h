@@ -22,6 +22,17 @@
 #include "layout/mailbox.h"
 #include "tolsey.h"
 
+struct tap;
+
+/* Where copies of messages go. */
+#define TAPS_MAX 4u
+struct tap_outlet {
+	struct tol_link *link;		/* NULL: not open */
+	int64_t retry_ns;		/* not before */
+	int64_t asked_ns;		/* whether it is alive */
+	uint16_t number;
+};
+
 struct tol_link {
 	/* Written when it was opened. */
 	struct mailbox_layout *head;
@@ -65,6 +76,13 @@ struct tol_link {
 
 	uint64_t collector_seen;	/* who was in the way last time */
 	uint64_t collect_after_ns;	/* it was tried in vain */
+
+	/* Those who tap this mailbox, as far as they are sent to; see tap.h. */
+	struct lock tap_lock;
+	uint64_t taps_known;
+	struct tap_outlet outlets[TAPS_MAX];
+	bool is_outlet;
+	struct tap *tap;		/* of NAME:tap */
 
 	/* Of the last tol_peek(); see look.c. */
 	struct lock look_lock;

@@ -99,8 +99,12 @@ int tol_post(struct tol_link *link, struct tol_loan *loan, int64_t timeout_ns,
 	bell_begin(&waiter, link, BELL_SENDERS, timeout_ns);
 	err = send_wait_for_room(link, &waiter, &room);
 	if (err == 0) {
+		const struct tap_copy copy = {
+			loan->body, loan->size_bytes, &extra,
+		};
+
 		draft_finish(link, &own.draft, loan->size_bytes, &extra);
-		err = send_publish(link, &waiter, &own.draft, &room);
+		err = send_publish(link, &waiter, &own.draft, &room, &copy);
 	}
 	bell_end(&waiter);
 	if (err == 0)

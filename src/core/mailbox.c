@@ -13,10 +13,12 @@
 #include "base/presence.h"
 #include "core/heap.h"
 #include "core/link.h"
+#include "core/mailbox_make.h"
 #include "core/participant.h"
 #include "core/peek.h"
 #include "core/ring.h"
 #include "core/space.h"
+#include "core/tap.h"
 
 /* Bytes of chunk memory from which on the last one to leave tidies up. */
 #define TRIM_FROM_CHUNKS 16u
@@ -116,12 +118,9 @@ static int fill(int fd, const struct mailbox_geometry *geometry,
 }
 
 /* As large a pool as the limit on file sizes allows. */
-static int choose_geometry(uint64_t capacity_msgs,
+static int choose_geometry(uint64_t capacity_msgs, uint32_t chunks,
 			   struct mailbox_geometry *ret_geometry)
 {
-	uint32_t chunks = sizeof(size_t) < 8 ? MAILBOX_POOL_CHUNKS_MAX / 32
-					     : MAILBOX_POOL_CHUNKS_MAX;
-
 	for (; chunks >= MAILBOX_POOL_CHUNKS_MIN; chunks /= 2) {
 		struct mailbox_shape shape = {
 			.capacity_msgs = capacity_msgs,
@@ -170,13 +169,39 @@ static int choose_heap(int fd, const struct request *request,
 	return err;
 }
 
+int mailbox_make_hidden(const struct space *space, uint64_t capacity_msgs,
+			uint32_t chunks, mode_t mode)
+{
+	struct request request = {
+		.capacity_msgs = capacity_msgs,
+		.capacity_max_msgs = capacity_msgs,
+	};
+	struct mailbox_geometry geometry;
+	int fd, err = choose_geometry(capacity_msgs, chunks, &geometry);
+
+	if (err < 0)
+		return err;
+	fd = sys_open_unnamed(space->fd, mode);
+	if (fd < 0)
+		return fd;
+	err = fill(fd, &geometry, &request);
+	if (err == 0)
+		return fd;
+	sys_close(fd);
+	return err;
+}
+
 static int make(const struct space *space, const struct request *request)
 {
 	struct mailbox_geometry geometry;
 	int fd, err = 0;
 
 	if (!request->has_heap)
-		err = choose_geometry(request->capacity_max_msgs, &geometry);
+		err = choose_geometry(request->capacity_max_msgs,
+				      sizeof(size_t) < 8
+					      ? MAILBOX_POOL_CHUNKS_MAX / 32
+					      : MAILBOX_POOL_CHUNKS_MAX,
+				      &geometry);
 	if (err < 0)
 		return err;
 	fd = sys_open_unnamed(space->fd, request->mode);
@@ -302,7 +327,7 @@ static void set_addresses(struct tol_link *link, void *address)
 	link->recv_position = load_acquire_64(&link->head->head);
 }
 
-static void free_link(struct tol_link *link)
+void link_free(struct tol_link *link)
 {
 	maps_fini(link);
 	pool_fini(link);
@@ -314,7 +339,7 @@ static void free_link(struct tol_link *link)
 }
 
 /* What the opener must not yet have a copy of: checked once, then private. */
-static int map_and_join(struct tol_link *link, int fd)
+int link_map_and_join(struct tol_link *link, int fd)
 {
 	struct mailbox_layout head;
 	void *address;
@@ -339,7 +364,7 @@ static int map_and_join(struct tol_link *link, int fd)
 	return err < 0 ? err : participant_join(link, fd);
 }
 
-static int open_in(struct tol_link *link, const struct space *space)
+int link_open_in(struct tol_link *link, const struct space *space)
 {
 	struct sys_stat st;
 	int fd, err;
@@ -352,7 +377,7 @@ static int open_in(struct tol_link *link, const struct space *space)
 	if (fd >= 0) {
 		link->inode = st.inode;
 		link->device = st.device;
-		err = map_and_join(link, fd);
+		err = link_map_and_join(link, fd);
 		sys_close(fd);
 	} else {
 		err = fd;
@@ -361,7 +386,7 @@ static int open_in(struct tol_link *link, const struct space *space)
 	return err;
 }
 
-static struct tol_link *new_link(const char *name, unsigned int flags)
+struct tol_link *link_new(const char *name, unsigned int flags)
 {
 	struct tol_link *link = aligned_alloc(64, sizeof(*link));
 
@@ -379,6 +404,7 @@ static struct tol_link *new_link(const char *name, unsigned int flags)
 	link->clock_offset_ns = sys_clock_offset_ns();
 	maps_init(&link->maps);
 	lock_init(&link->look_lock);
+	lock_init(&link->tap_lock);
 	link->name = strdup(name);
 	if (pool_init(link) < 0) {
 		free(link->name);
@@ -391,7 +417,7 @@ static struct tol_link *new_link(const char *name, unsigned int flags)
 /* What an address says. */
 struct address {
 	char name[TOL_NAME_MAX_BYTES + 1];
-	bool is_dead_view;
+	bool is_dead_view, is_tap;
 };
 
 static int parse_address(const char *text, struct address *ret_address)
@@ -402,8 +428,10 @@ static int parse_address(const char *text, struct address *ret_address)
 	if (!text)
 		return -EINVAL;
 	ret_address->is_dead_view = suffix && strcmp(suffix, ":dead") == 0;
-	length = ret_address->is_dead_view ? (size_t)(suffix - text)
-					   : strlen(text);
+	ret_address->is_tap = suffix && strcmp(suffix, ":tap") == 0;
+	length = ret_address->is_dead_view || ret_address->is_tap
+			 ? (size_t)(suffix - text)
+			 : strlen(text);
 	if (length > TOL_NAME_MAX_BYTES)
 		return -EINVAL;
 	memcpy(ret_address->name, text, length);
@@ -411,16 +439,34 @@ static int parse_address(const char *text, struct address *ret_address)
 	return space_check_name(ret_address->name);
 }
 
-/* Dead letters can only be received. */
-static int check_flags(unsigned int *flags, bool is_dead_view)
+/* Dead letters, and what a tap shows, can only be received. */
+static int check_flags(unsigned int *flags, bool is_view)
 {
 	if ((*flags & ~(TOL_SEND | TOL_RECV | TOL_SPIN_NEVER | TOL_SPIN_ONLY)) ||
 	    ((*flags & TOL_SPIN_NEVER) && (*flags & TOL_SPIN_ONLY)) ||
-	    (is_dead_view && (*flags & TOL_SEND)))
+	    (is_view && (*flags & TOL_SEND)))
 		return -EINVAL;
 	if (!(*flags & (TOL_SEND | TOL_RECV)))
-		*flags |= is_dead_view ? TOL_RECV : TOL_SEND | TOL_RECV;
+		*flags |= is_view ? TOL_RECV : TOL_SEND | TOL_RECV;
 	return 0;
+}
+
+static int open_mailbox(const struct space *space,
+			const struct address *address, unsigned int flags,
+			struct tol_link **ret_link)
+{
+	struct tol_link *link = link_new(address->name, flags);
+	int err;
+
+	if (!link)
+		return -ENOMEM;
+	link->is_dead_view = address->is_dead_view;
+	err = link_open_in(link, space);
+	if (err < 0)
+		link_free(link);
+	else
+		*ret_link = link;
+	return err;
 }
 
 int tol_open(struct tol_link **ret_link, const char *address_text,
@@ -433,31 +479,28 @@ int tol_open(struct tol_link **ret_link, const char *address_text,
 	int err;
 
 	if (!ret_link || parse_address(address_text, &address) < 0 ||
-	    check_flags(&flags, address.is_dead_view) < 0)
+	    check_flags(&flags, address.is_dead_view || address.is_tap) < 0)
 		return -EINVAL;
 	err = fork_init();
 	if (err == 0)
 		err = space_open(&space, opts ? opts->space : NULL, false);
 	if (err < 0)
 		return err;
-	link = new_link(address.name, flags);
-	if (link)
-		link->is_dead_view = address.is_dead_view;
-	err = link ? open_in(link, &space) : -ENOMEM;
+	err = address.is_tap
+		      ? tap_open(&space, address.name, flags, &link)
+		      : open_mailbox(&space, &address, flags, &link);
 	space_close(&space);
-	if (err < 0) {
-		if (link)
-			free_link(link);
-		return err;
-	}
-	*ret_link = link;
-	return 0;
+	if (err == 0)
+		*ret_link = link;
+	return err;
 }
 
 void tol_close(struct tol_link *link)
 {
 	if (!link)
 		return;
+	tap_close(link);
+	tap_close_outlets(link);
 	maps_fini(link);
 	if (link->process_number == fork_process_number()) {
 		if (load_relaxed_32(&link->head->chunks_high) >
@@ -466,5 +509,5 @@ void tol_close(struct tol_link *link)
 			pool_trim(link);
 		participant_leave(link);
 	}
-	free_link(link);
+	link_free(link);
 }

@@ -50,7 +50,7 @@ int tol_resize(struct tol_link *link, uint64_t capacity_msgs)
 
 	if (err < 0)
 		return err;
-	if (link->is_dead_view)
+	if (link->is_dead_view || link->tap)
 		return -EPERM;
 	if (capacity_msgs == 0)
 		return -EINVAL;

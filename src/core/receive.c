@@ -260,6 +260,12 @@ int receive_waiting(struct receiving *r, struct bell_waiter *waiter)
 			return err;
 		if (err == NOTHING)
 			collect_if_empty(r->link);
+		if (err == NOTHING && r->link->tap) {
+			err = tap_check(r->link);
+			if (err < 0)
+				return err;
+			err = NOTHING;
+		}
 		err = err == NOTHING ? bell_wait(waiter, &gate) : 0;
 		if (err == 0)
 			err = link_check(r->link);

@@ -8,6 +8,7 @@
 #include "core/body.h"
 #include "core/hold.h"
 #include "core/ring.h"
+#include "core/tap.h"
 
 /* One call. */
 struct receiving {
@@ -45,6 +46,9 @@ static inline __attribute__((always_inline)) int
 receive_fetch(struct receiving *r, const struct reading *reading,
 	      uint64_t position, uint32_t tries)
 {
+	if (__builtin_expect(r->link->tap != NULL, 0))
+		return tap_fetch(r->link, reading, r->buf, r->size_bytes,
+				 r->ret_message);
 	body_describe(r->link, reading, position, tries, r->ret_message);
 	if (r->take)
 		return 0;

@@ -70,7 +70,8 @@ int send_wait_for_room(struct tol_link *link, struct bell_waiter *waiter,
 }
 
 int send_publish(struct tol_link *link, struct bell_waiter *waiter,
-		 const struct draft *draft, struct ring_room *room)
+		 const struct draft *draft, struct ring_room *room,
+		 const struct tap_copy *copy)
 {
 	int err;
 
@@ -80,9 +81,13 @@ int send_publish(struct tol_link *link, struct bell_waiter *waiter,
 		if (err < 0)
 			break;
 	}
-	if (err == 0)
-		draft_commit(link, draft, room->position + 1);
-	return err;
+	if (err < 0)
+		return err;
+	/* While its memory is not yet to be used again. */
+	if (__builtin_expect(tap_is_there(link), 0))
+		tap_show(link, room->position, copy);
+	draft_commit(link, draft, room->position + 1);
+	return 0;
 }
 
 /*
@@ -93,6 +98,7 @@ int send_waiting(struct tol_link *link, struct bell_waiter *waiter,
 		 const void *body, size_t size_bytes,
 		 const struct draft_extra *extra)
 {
+	const struct tap_copy copy = { body, size_bytes, extra };
 	struct ring_room room;
 	struct draft draft;
 	int err;
@@ -104,7 +110,7 @@ int send_waiting(struct tol_link *link, struct bell_waiter *waiter,
 		err = draft_make(link, body, size_bytes, extra, &draft);
 	if (err < 0)
 		return err;
-	err = send_publish(link, waiter, &draft, &room);
+	err = send_publish(link, waiter, &draft, &room, &copy);
 	if (err < 0)
 		draft_drop(link, &draft);
 	return err;

@@ -7,6 +7,7 @@
 #include "core/bell.h"
 #include "core/body.h"
 #include "core/ring.h"
+#include "core/tap.h"
 
 /* Return: 0; -ECHILD, -EIDRM, -EBADMSG, -EPERM, -ESHUTDOWN */
 int send_check(struct tol_link *link);
@@ -23,7 +24,8 @@ int send_wait_for_room(struct tol_link *link, struct bell_waiter *waiter,
 
 /* Return: 0 the draft is a message, and done with; errors of tol_send() */
 int send_publish(struct tol_link *link, struct bell_waiter *waiter,
-		 const struct draft *draft, struct ring_room *room);
+		 const struct draft *draft, struct ring_room *room,
+		 const struct tap_copy *copy);
 
 /* One message, inside a call that has begun. Return: as tol_send() */
 int send_waiting(struct tol_link *link, struct bell_waiter *waiter,

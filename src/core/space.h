@@ -7,6 +7,7 @@
  *
  * Files of a space:	NAME		an object
  *			.rm.INODE	an object whose removal is under way
+ *			.tap.ID.N	the mailbox of a tap (tap.h)
  *			.body.ID.P.S	body of a large message (body_file.h)
  */
 

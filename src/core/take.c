@@ -22,6 +22,8 @@ int tol_take(struct tol_link *link, int64_t timeout_ns,
 	if (!link || !ret_message || timeout_ns < TOL_FOREVER ||
 	    r.take->lease_ns < 0)
 		return -EINVAL;
+	if (link->tap)
+		return -EPERM;
 	return receive(&r, timeout_ns);
 }
 

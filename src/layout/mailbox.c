@@ -31,6 +31,8 @@ uint64_t mailbox_signature(void)
 	hash = fold(hash, MAILBOX_PARTICIPANTS_MAX);
 	hash = fold(hash, MAILBOX_UNIT_BYTES);
 	hash = fold(hash, MAILBOX_CHUNK_UNITS);
+	hash = fold(hash, offsetof(struct mailbox_layout, taps));
+	hash = fold(hash, sizeof(struct tapped_layout));
 	hash = fold(hash, offsetof(struct mailbox_layout, ring_backed));
 	hash = fold(hash, MAILBOX_GRANULE_SLOTS);
 	hash = fold(hash, HEAP_END_BITS << 8 | MAILBOX_HEAP_PAGE_CHUNKS);

@@ -79,6 +79,7 @@
  *	 32 .. 63	fixed when it was made
  *	 64 .. 71	written when its capacity is changed
  *	 72 .. 95	fixed when it was made
+ *	 96 .. 103	read by every send, written when somebody taps
  *	128 .. 191	control, bell and what came back: read by every call,
  *			written when somebody sleeps, returns or removes
  *	192 .. 239	memory of the ring and the heap: read by every call on
@@ -100,7 +101,8 @@ struct mailbox_layout {
 	uint32_t has_heap;
 	uint64_t memory_limit_bytes;	/* 0 none; of bodies, whole chunks */
 	uint64_t sender_quota_bytes;	/* the same, of each participant's */
-	uint8_t pad_96[32];
+	uint64_t taps;		/* four numbers of 16 bits; 0 nobody taps */
+	uint8_t pad_104[24];
 
 	uint64_t control;
 	uint64_t receivers;	/* {count, epoch} of sleepers in receive */
@@ -149,6 +151,7 @@ static_assert(offsetof(struct mailbox_layout, dead_receivers) == 176, "layout");
 static_assert(offsetof(struct mailbox_layout, lease_due) == 184, "layout");
 static_assert(offsetof(struct mailbox_layout, ring_shift) == 72, "layout");
 static_assert(offsetof(struct mailbox_layout, memory_limit_bytes) == 80, "layout");
+static_assert(offsetof(struct mailbox_layout, taps) == 96, "layout");
 static_assert(offsetof(struct mailbox_layout, ring_backed) == 192, "layout");
 static_assert(offsetof(struct mailbox_layout, garbage) == 224, "layout");
 static_assert(offsetof(struct mailbox_layout, tail) == 256, "layout");
@@ -445,6 +448,24 @@ struct mailbox_shape {
 	uint32_t ring_shift;
 	bool has_heap;
 };
+
+/*
+ * What a tap is sent of a message (core/tap.h): this, then the first bytes of the
+ * body, in a mailbox of its own.
+ */
+struct tapped_layout {
+	uint64_t position;
+	uint64_t size_bytes;	/* of the whole body */
+	uint64_t tag;
+	uint32_t sender_pid;
+	uint32_t sender_uid;
+	uint32_t flags;		/* BODY_HAS_SEGMENT */
+	uint8_t pad_36[28];
+	uint8_t segment[64];
+};
+
+static_assert(offsetof(struct tapped_layout, segment) == 64, "layout");
+static_assert(sizeof(struct tapped_layout) == 128, "layout");
 
 /* Return: false if the numbers are out of range */
 bool mailbox_compute(const struct mailbox_shape *shape,

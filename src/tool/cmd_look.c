@@ -87,9 +87,6 @@ static int peek_all(struct peek *peek)
 	/* None is an answer to --all, and no failure of it. */
 	if (error == -EAGAIN && peek->all)
 		error = 0;
-	if (error == -EAGAIN && peek->index > 1)
-		return say_error_after(peek->tool, peek->name, error,
-				       ": so many do not wait");
 	return error < 0 ? say_error(peek->tool, peek->name, error)
 			 : STATUS_DONE;
 }

@@ -91,6 +91,7 @@ static const struct {
 	{ EAGAIN, "send", "the mailbox is full: leave out --nowait to wait, or "
 		"receive with 'tolsey recv %N'" },
 	{ EAGAIN, "recv", "the mailbox is empty: leave out --nowait to wait" },
+	{ EAGAIN, "peek", "no message waits there" },
 	{ EAGAIN, NULL, "in use just now: try again" },
 	{ ENODATA, NULL, "it was closed, and all its messages are received" },
 	{ ESHUTDOWN, NULL, "it was closed: it takes no more messages" },
