@@ -4,6 +4,8 @@
  * that are not go out as base64 under a key that says so.
  */
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tool.h"
@@ -242,6 +244,17 @@ void json_key_bool(struct json *json, const char *key, int value)
 void json_key_text(struct json *json, const char *key, const char *text)
 {
 	json_text_or_base64(json, key, text, strlen(text));
+}
+
+void json_key_seconds(struct json *json, const char *key, int64_t ns)
+{
+	char text[32];
+	int n = snprintf(text, sizeof(text), "%" PRId64 ".%06" PRId64,
+			 ns / 1000000000, ns % 1000000000 / 1000);
+
+	json_key(json, key);
+	comma(json);
+	put(json, text, (size_t)n);
 }
 
 /* As four octal digits in a string, the way chmod takes it. */

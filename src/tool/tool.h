@@ -36,7 +36,7 @@ struct command {
 
 extern const struct command cmd_create, cmd_send, cmd_recv, cmd_ls, cmd_stat;
 extern const struct command cmd_rm, cmd_clean, cmd_close, cmd_purge, cmd_resize;
-extern const struct command cmd_peek, cmd_tap;
+extern const struct command cmd_peek, cmd_tap, cmd_work;
 extern const struct command cmd_seg_create, cmd_seg_write, cmd_seg_read;
 extern const struct command cmd_seg_ls, cmd_seg_stat, cmd_seg_grow;
 extern const struct command cmd_seg_seal, cmd_seg_rm;
@@ -117,6 +117,7 @@ void json_key_capacity(struct json *json, const char *key, uint64_t msgs);
 void json_key_i64(struct json *json, const char *key, int64_t value);
 void json_key_bool(struct json *json, const char *key, int value);
 void json_key_text(struct json *json, const char *key, const char *text);
+void json_key_seconds(struct json *json, const char *key, int64_t ns);
 void json_key_mode(struct json *json, const char *key, mode_t mode);
 
 /* cmd_look.c */
