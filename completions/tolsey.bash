@@ -14,13 +14,14 @@ _tolsey_names()
 _tolsey()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-	local command='' words='' kind='' i word
+	local command='' words='' kind='' is_command='' i word
 	local _tolsey_space=''
 
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		word=${COMP_WORDS[i]}
 		case $word in
 		--space) _tolsey_space=${COMP_WORDS[i + 1]}; ((i++)) ;;
+		--) is_command=1 ;;
 		-*) ;;
 		*)
 			if [[ -z $command ]]; then
@@ -31,20 +32,31 @@ _tolsey()
 		esac
 	done
 	COMPREPLY=()
+	if [[ $command == work && -n $is_command ]]; then
+		compopt -o default 2>/dev/null
+		mapfile -t COMPREPLY < <(compgen -c -- "$cur")
+		return
+	fi
 	case $prev in
 	--space)
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		return ;;
-	--capacity|--capacity-max|--memory-limit|--sender-quota|--mode|--timeout|--size|--offset|--length|--count|--index|-[cmtsoni])
+	--segment)
+		mapfile -t COMPREPLY < <(compgen -W "$(_tolsey_names segment)" -- "$cur")
+		return ;;
+	--tag|--ttl|--jobs|--max-tries|--lease|--capacity|--capacity-max|--memory-limit|--sender-quota|--mode|--timeout|--size|--offset|--length|--count|--index|-[cmtsonij])
 		return ;;
 	esac
 	case $command in
-	'') words='create send recv peek tap ls stat rm close purge resize clean seg help
+	'') words='create send recv work peek tap ls stat rm close purge resize clean seg help
 		--space --version' ;;
-	help) words='create send recv peek tap ls stat rm close purge resize clean seg' ;;
+	help) words='create send recv work peek tap ls stat rm close purge resize clean seg' ;;
 	seg) words='create write read ls stat grow seal rm' ;;
 	create) words='--capacity --capacity-max --unbounded --memory-limit --sender-quota --mode --if-missing' ;;
-	send) words='--lines --null --nowait --timeout' kind=mailbox ;;
+	send) words='--lines --null --nowait --timeout --tag --ttl --segment'
+		kind=mailbox ;;
+	work) words='--jobs --max-tries --lease --count --drain --json'
+		kind=mailbox ;;
 	recv) words='--count --all --follow --nowait --timeout --raw --lines
 		--null --json' kind=mailbox ;;
 	peek) words='--index --all --json' kind=mailbox ;;

@@ -45,6 +45,7 @@ complete -c tolsey -n __tolsey_none -a send -d 'Send messages'
 complete -c tolsey -n __tolsey_none -a recv -d 'Receive messages'
 complete -c tolsey -n __tolsey_none -a peek -d 'Show what waits'
 complete -c tolsey -n __tolsey_none -a tap -d 'Watch messages go by'
+complete -c tolsey -n __tolsey_none -a work -d 'Run a command for each message'
 complete -c tolsey -n __tolsey_none -a ls -d 'List mailboxes and segments'
 complete -c tolsey -n __tolsey_none -a stat -d 'Show a mailbox'
 complete -c tolsey -n __tolsey_none -a rm -d 'Remove mailboxes'
@@ -56,13 +57,13 @@ complete -c tolsey -n __tolsey_none -a seg -d 'Shared memory segments'
 complete -c tolsey -n __tolsey_none -a help -d 'Show help'
 complete -c tolsey -n __tolsey_seg_none -a 'create write read ls stat grow seal rm'
 
-for command in send recv peek tap stat rm close purge resize
+for command in send recv work peek tap stat rm close purge resize
     complete -c tolsey -n "__tolsey_is $command" -a '(__tolsey_names mailbox)'
 end
 for command in write read stat grow seal rm
     complete -c tolsey -n "__tolsey_is seg $command" -a '(__tolsey_names segment)'
 end
-for command in ls stat clean 'seg ls' 'seg stat' recv peek tap
+for command in ls stat clean 'seg ls' 'seg stat' recv work peek tap
     complete -c tolsey -n "__tolsey_is $command" -l json -d 'As JSON'
 end
 for command in send recv
@@ -71,6 +72,14 @@ for command in send recv
     complete -c tolsey -n "__tolsey_is $command" -l lines -s l -d 'A message a line'
     complete -c tolsey -n "__tolsey_is $command" -l null -s 0 -d 'Zero bytes end messages'
 end
+complete -c tolsey -n '__tolsey_is send' -l tag -x -d 'A number to know it by'
+complete -c tolsey -n '__tolsey_is send' -l ttl -x -d 'Dropped after that time'
+complete -c tolsey -n '__tolsey_is send' -l segment -x -a '(__tolsey_names segment)' -d 'Goes along'
+complete -c tolsey -n '__tolsey_is work' -l jobs -s j -x -d 'That many at once'
+complete -c tolsey -n '__tolsey_is work' -l max-tries -x -d 'Then a dead letter'
+complete -c tolsey -n '__tolsey_is work' -l lease -x -d 'Time limit of a job'
+complete -c tolsey -n '__tolsey_is work' -l count -s n -x -d 'That many messages'
+complete -c tolsey -n '__tolsey_is work' -l drain -d 'Until empty'
 complete -c tolsey -n '__tolsey_is recv' -l count -s n -x -d 'That many'
 complete -c tolsey -n '__tolsey_is recv' -l all -s a -d 'Until empty'
 complete -c tolsey -n '__tolsey_is recv' -l follow -s f -d 'Until interrupted or closed'

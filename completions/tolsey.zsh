@@ -57,6 +57,7 @@ _tolsey_command()
 	wait=('(--timeout)--nowait[do not wait]' '(--nowait)--timeout[wait that long]:time:')
 	commands=(
 		'create:make a mailbox' 'send:send messages' 'recv:receive messages'
+		'work:run a command for each message'
 		'peek:show what waits' 'tap:watch messages go by'
 		'ls:list mailboxes and segments' 'stat:show a mailbox'
 		'rm:remove mailboxes' 'close:no more messages'
@@ -77,6 +78,8 @@ _tolsey_command()
 		'--mode[mode]:octal mode:' '--if-missing[fine if there]' ':name:' ;;
 	send) _arguments $common $wait '(--null)--lines[a message a line]' \
 		'(--lines)--null[zero bytes end messages]' \
+		'--tag[to know it by]:number:' '--ttl[dropped after]:time:' \
+		'--segment[goes along]:segment:_tolsey_segments' \
 		':mailbox:_tolsey_mailboxes' ':text:' ;;
 	recv) _arguments $common $wait '(--all --follow)'{-n,--count}'[that many]:count:' \
 		'(-n --count --follow)--all[until empty]' \
@@ -90,6 +93,12 @@ _tolsey_command()
 		'(--index)--all[all that wait]' ':mailbox:_tolsey_mailboxes' ;;
 	tap) _arguments $common $json '--count[that many]:count:' \
 		':mailbox:_tolsey_mailboxes' ;;
+	work) _arguments $common $json {-j,--jobs}'[at once]:number:' \
+		'--max-tries[then a dead letter]:number:' \
+		'--lease[time limit of a job]:time:' \
+		{-n,--count}'[that many messages]:count:' \
+		'--drain[until empty]' ':mailbox:_tolsey_mailboxes' \
+		'*::command:_normal' ;;
 	ls) _arguments $common $json ;;
 	stat) _arguments $common $json ':mailbox:_tolsey_mailboxes' ;;
 	rm) _arguments $common '*:mailbox:_tolsey_mailboxes' ;;

@@ -26,7 +26,7 @@ for shell in bash zsh fish; do
 done
 
 # Options as fish has them, "-l capacity", or written out.
-for command in create send recv peek tap ls stat rm close purge resize clean 'seg create' 'seg write' \
+for command in create send recv work peek tap ls stat rm close purge resize clean 'seg create' 'seg write' \
 	'seg read' 'seg ls' 'seg stat' 'seg grow' 'seg seal' 'seg rm'; do
 	# shellcheck disable=SC2086
 	options=$("$tool" $command --help | grep -oE -- '--[a-z][a-z-]*' | sort -u)
@@ -74,6 +74,9 @@ offers create c
 offers recv re
 offers --capacity create jobs --c
 offers --follow recv jobs --f
+offers --max-tries work jobs --m
+offers jobs work jo
+offers frame send jobs --segment fr
 offers jobs recv jo
 offers frame seg read fr
 offers write seg w

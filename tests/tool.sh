@@ -327,7 +327,7 @@ test_segments() {
 
 test_usage() {
 	local command
-	for command in create send recv ls stat rm clean 'seg create' 'seg write' \
+	for command in create send recv work ls stat rm clean 'seg create' 'seg write' \
 		'seg read' 'seg ls' 'seg stat' 'seg grow' 'seg seal' 'seg rm'; do
 		# shellcheck disable=SC2086
 		t $command --help > "$work/out" 2>"$work/err"

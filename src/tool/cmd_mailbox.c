@@ -225,6 +225,9 @@ static void stat_json(struct json *json, const char *name,
 	json_key_capacity(json, "capacity_max_msgs", stat->capacity_max_msgs);
 	json_key_bool(json, "ended", stat->is_ended);
 	json_key_u64(json, "queued_msgs", stat->queued_msgs);
+	json_key_u64(json, "returned_msgs", stat->returned_msgs);
+	json_key_u64(json, "held_msgs", stat->held_msgs);
+	json_key_u64(json, "dead_msgs", stat->dead_msgs);
 	json_key_u64(json, "queued_bytes", stat->queued_bytes);
 	json_key_u64(json, "sent_msgs", stat->sent_msgs);
 	json_key_u64(json, "received_msgs", stat->received_msgs);
@@ -260,6 +263,12 @@ static int stat_text(struct buffer *out, const char *name,
 		stat->queued_msgs,
 		show_capacity(stat->capacity_msgs, capacity, sizeof(capacity)),
 		stat->queued_bytes, stat->sent_msgs, stat->received_msgs);
+	if (error == 0)
+		error = buffer_printf(out,
+			"held          %" PRIu64 "\n"
+			"returned      %" PRIu64 " of the messages above\n"
+			"dead letters  %" PRIu64 "\n",
+			stat->held_msgs, stat->returned_msgs, stat->dead_msgs);
 	if (error == 0)
 		error = buffer_printf(out,
 			"senders       %" PRIu32 ", %" PRIu32 " waiting\n"

@@ -146,24 +146,6 @@ static ssize_t recv_one(struct recv *recv, struct tol_message *ret_message)
 	}
 }
 
-static int build_json(struct recv *recv, const struct tol_message *message)
-{
-	struct json json = { .out = &recv->json };
-
-	recv->json.size_bytes = 0;
-	json_open(&json, '{');
-	json_key_u64(&json, "position", message->position);
-	json_key_i64(&json, "sender_pid", message->sender_pid);
-	json_key_u64(&json, "sender_uid", message->sender_uid);
-	json_key_u64(&json, "size_bytes", message->size_bytes);
-	json_text_or_base64(&json, "body", recv->body.data,
-			    message->size_bytes);
-	json_close(&json, '}');
-	if (json.error == 0)
-		json.error = buffer_add(&recv->json, "\n", 1);
-	return json.error;
-}
-
 /* Writes the message in hand, with its separator, in as few calls as can be. */
 static int deliver(struct recv *recv, const struct tol_message *message)
 {
@@ -172,7 +154,8 @@ static int deliver(struct recv *recv, const struct tol_message *message)
 	int error = 0;
 
 	if (recv->format == FORMAT_JSON) {
-		error = build_json(recv, message);
+		recv->json.size_bytes = 0;
+		error = look_add_json(&recv->json, message, recv->body.data);
 		data = recv->json.data;
 		size = recv->json.size_bytes;
 	} else if (recv->format != FORMAT_RAW) {

@@ -18,7 +18,7 @@ struct listing {
 
 struct row {
 	const char *name, *kind;
-	char content[96];
+	char content[160];
 	uint64_t memory_bytes;
 	mode_t mode;
 	uid_t uid;
@@ -50,6 +50,15 @@ static int look_segment(struct listing *list, struct row *row)
 	return 0;
 }
 
+static void add_count(struct row *row, uint64_t count, const char *what)
+{
+	size_t n = strlen(row->content);
+
+	if (count != 0)
+		snprintf(row->content + n, sizeof(row->content) - n,
+			 ", %" PRIu64 " %s", count, what);
+}
+
 static int look_mailbox(struct listing *list, struct row *row)
 {
 	struct tol_mailbox_opts opts = { .space = list->tool->space };
@@ -68,6 +77,8 @@ static int look_mailbox(struct listing *list, struct row *row)
 		 row->mailbox.queued_bytes,
 		 row->mailbox.state == TOL_MAILBOX_QUARANTINED ?
 		 ", quarantined" : "");
+	add_count(row, row->mailbox.held_msgs, "held");
+	add_count(row, row->mailbox.dead_msgs, "dead letters");
 	row->memory_bytes = row->mailbox.memory_bytes;
 	row->mode = row->mailbox.mode;
 	row->uid = row->mailbox.uid;
@@ -87,6 +98,10 @@ static void row_json(struct json *json, const struct row *row)
 					  row->mailbox.capacity_msgs);
 			json_key_u64(json, "queued_msgs",
 				     row->mailbox.queued_msgs);
+			json_key_u64(json, "held_msgs",
+				     row->mailbox.held_msgs);
+			json_key_u64(json, "dead_msgs",
+				     row->mailbox.dead_msgs);
 			json_key_u64(json, "queued_bytes",
 				     row->mailbox.queued_bytes);
 		} else {
