@@ -102,11 +102,6 @@ void collect_release(struct tol_link *link, uint32_t number)
 
 /* ---- chunks ---- */
 
-static uint32_t pages_count(const struct tol_link *link)
-{
-	return link->geometry.pool_chunks / MAILBOX_HEAP_PAGE_CHUNKS;
-}
-
 /* One that is GOING was left by a collector that is dead. */
 static bool has_memory(const struct tol_link *link, uint32_t page)
 {
@@ -117,7 +112,7 @@ static void for_each_chunk(struct collection *c,
 			   void (*visit)(struct collection *c, uint32_t chunk,
 					 uint64_t word))
 {
-	for (uint32_t page = 0; page < pages_count(c->link); page++) {
+	for (uint32_t page = 0; page < heap_pages_count(c->link); page++) {
 		uint32_t first = page * MAILBOX_HEAP_PAGE_CHUNKS;
 
 		if (!has_memory(c->link, page))
@@ -188,7 +183,8 @@ static void judge_revoked(struct collection *c, uint32_t chunk, uint64_t word)
 static void punch_chunks(struct collection *c)
 {
 	struct tol_link *link = c->link;
-	uint32_t chunks = link->geometry.pool_chunks, first = 0, count = 0;
+	uint32_t chunks = heap_pages_count(link) * MAILBOX_HEAP_PAGE_CHUNKS;
+	uint32_t first = 0, count = 0;
 
 	for (uint32_t chunk = 0; chunk <= chunks; chunk++) {
 		uint32_t page = chunk / MAILBOX_HEAP_PAGE_CHUNKS;
@@ -237,7 +233,7 @@ static bool mark_pages(struct tol_link *link)
 {
 	bool has_marked = false;
 
-	for (uint32_t page = 1; page < pages_count(link); page++) {
+	for (uint32_t page = 1; page < heap_pages_count(link); page++) {
 		uint32_t present = HEAP_PAGE_PRESENT;
 
 		if (!has_memory(link, page))
@@ -255,7 +251,7 @@ static void punch_pages(struct collection *c, bool may_punch)
 {
 	struct tol_link *link = c->link;
 
-	for (uint32_t page = 1; page < pages_count(link); page++) {
+	for (uint32_t page = 1; page < heap_pages_count(link); page++) {
 		void *words =
 			&link->heap_chunks[page * MAILBOX_HEAP_PAGE_CHUNKS];
 		uint32_t next = HEAP_PAGE_PRESENT;

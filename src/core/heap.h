@@ -56,6 +56,9 @@ void heap_note_consumed(struct tol_link *link, uint64_t position, uint32_t unit,
 
 /* ---- for collect.c ---- */
 
+/* Pages of chunk words that were ever used. */
+uint32_t heap_pages_count(const struct tol_link *link);
+
 bool heap_page_is_usable(const struct tol_link *link, uint32_t page);
 
 /*

@@ -29,6 +29,23 @@ void heap_init(struct tol_link *link, const struct mailbox_layout *head)
 
 /* ---- words ---- */
 
+uint32_t heap_pages_count(const struct tol_link *link)
+{
+	uint32_t high = load_acquire_32(&link->head->pages_high);
+	uint32_t all = link->geometry.pool_chunks / MAILBOX_HEAP_PAGE_CHUNKS;
+
+	return high < all ? high : all;
+}
+
+static void raise_pages_high(struct tol_link *link, uint32_t high)
+{
+	uint32_t seen = load_relaxed_32(&link->head->pages_high);
+
+	while (seen < high)
+		if (cas_32(&link->head->pages_high, &seen, high))
+			return;
+}
+
 bool heap_page_is_usable(const struct tol_link *link, uint32_t page)
 {
 	return load_acquire_32(&link->heap_pages[page]) == HEAP_PAGE_PRESENT;
@@ -44,6 +61,8 @@ static int back_page(struct tol_link *link, uint32_t page)
 		return 0;
 	if (seen != HEAP_PAGE_ABSENT)
 		return -EAGAIN;
+	/* First, or one who is killed leaves memory that nobody finds. */
+	raise_pages_high(link, page + 1);
 	err = sys_populate(&link->heap_chunks[page * MAILBOX_HEAP_PAGE_CHUNKS],
 			   MAILBOX_PAGE_BYTES, true);
 	if (err == 0 && !cas_32(&link->heap_pages[page], &seen,
@@ -258,7 +277,9 @@ static uint32_t count_ours(struct tol_link *link)
 	uint64_t head_position = known_head(link);
 	uint32_t count = 0;
 
-	for (uint32_t chunk = 0; chunk < link->chunks_limit; chunk++) {
+	uint32_t end = heap_pages_count(link) * MAILBOX_HEAP_PAGE_CHUNKS;
+
+	for (uint32_t chunk = 0; chunk < end; chunk++) {
 		uint64_t word;
 
 		if (!heap_page_is_usable(link,
@@ -344,7 +365,9 @@ static void visit_of(struct tol_link *link, uint32_t number,
 				   uint64_t word, void *context),
 		     void *context)
 {
-	for (uint32_t chunk = 0; chunk < link->geometry.pool_chunks; chunk++) {
+	uint32_t end = heap_pages_count(link) * MAILBOX_HEAP_PAGE_CHUNKS;
+
+	for (uint32_t chunk = 0; chunk < end; chunk++) {
 		uint64_t word;
 
 		if (!heap_page_is_usable(link,

@@ -120,7 +120,8 @@ struct mailbox_layout {
 	uint64_t collector;	/* {version, number + 1}; see collect.c */
 	uint32_t garbage;	/* not 0: something to be given back */
 	uint32_t chunk_hint;	/* the lowest that may be free */
-	uint8_t pad_232[24];
+	uint32_t pages_high;	/* no page of chunk words was used from here on */
+	uint8_t pad_236[20];
 
 	uint64_t tail;
 	uint8_t pad_264[120];
