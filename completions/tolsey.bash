@@ -48,9 +48,9 @@ _tolsey()
 		return ;;
 	esac
 	case $command in
-	'') words='create send recv work peek tap ls stat rm close purge resize clean seg help
+	'') words='create send recv work peek tap doctor ls stat rm close purge resize clean seg help
 		--space --version' ;;
-	help) words='create send recv work peek tap ls stat rm close purge resize clean seg' ;;
+	help) words='create send recv work peek tap doctor ls stat rm close purge resize clean seg' ;;
 	seg) words='create write read ls stat grow seal rm' ;;
 	create) words='--capacity --capacity-max --unbounded --memory-limit --sender-quota --mode --if-missing' ;;
 	send) words='--lines --null --nowait --timeout --tag --ttl --segment'
@@ -61,6 +61,7 @@ _tolsey()
 		--null --json' kind=mailbox ;;
 	peek) words='--index --all --json' kind=mailbox ;;
 	tap) words='--count --json' kind=mailbox ;;
+	doctor) words='--repair --json' kind=mailbox ;;
 	ls|'seg ls') words='--json' ;;
 	stat) words='--json' kind=mailbox ;;
 	rm|close|purge) kind=mailbox ;;

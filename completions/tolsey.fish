@@ -46,6 +46,7 @@ complete -c tolsey -n __tolsey_none -a recv -d 'Receive messages'
 complete -c tolsey -n __tolsey_none -a peek -d 'Show what waits'
 complete -c tolsey -n __tolsey_none -a tap -d 'Watch messages go by'
 complete -c tolsey -n __tolsey_none -a work -d 'Run a command for each message'
+complete -c tolsey -n __tolsey_none -a doctor -d 'Look at what is wrong'
 complete -c tolsey -n __tolsey_none -a ls -d 'List mailboxes and segments'
 complete -c tolsey -n __tolsey_none -a stat -d 'Show a mailbox'
 complete -c tolsey -n __tolsey_none -a rm -d 'Remove mailboxes'
@@ -57,13 +58,13 @@ complete -c tolsey -n __tolsey_none -a seg -d 'Shared memory segments'
 complete -c tolsey -n __tolsey_none -a help -d 'Show help'
 complete -c tolsey -n __tolsey_seg_none -a 'create write read ls stat grow seal rm'
 
-for command in send recv work peek tap stat rm close purge resize
+for command in send recv work peek tap doctor stat rm close purge resize
     complete -c tolsey -n "__tolsey_is $command" -a '(__tolsey_names mailbox)'
 end
 for command in write read stat grow seal rm
     complete -c tolsey -n "__tolsey_is seg $command" -a '(__tolsey_names segment)'
 end
-for command in ls stat clean 'seg ls' 'seg stat' recv work peek tap
+for command in ls stat clean 'seg ls' 'seg stat' recv work peek tap doctor
     complete -c tolsey -n "__tolsey_is $command" -l json -d 'As JSON'
 end
 for command in send recv
@@ -85,6 +86,7 @@ complete -c tolsey -n '__tolsey_is recv' -l all -s a -d 'Until empty'
 complete -c tolsey -n '__tolsey_is recv' -l follow -s f -d 'Until interrupted or closed'
 complete -c tolsey -n '__tolsey_is recv' -l raw -d 'Bytes as they are'
 complete -c tolsey -n '__tolsey_is tap' -l count -s n -x -d 'That many'
+complete -c tolsey -n '__tolsey_is doctor' -l repair -d 'Keep what is readable'
 complete -c tolsey -n '__tolsey_is peek' -l index -s i -x -d 'That one'
 complete -c tolsey -n '__tolsey_is peek' -l all -s a -d 'All that wait'
 complete -c tolsey -n '__tolsey_is resize' -l capacity -s c -x -d 'Messages'

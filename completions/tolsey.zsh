@@ -59,6 +59,7 @@ _tolsey_command()
 		'create:make a mailbox' 'send:send messages' 'recv:receive messages'
 		'work:run a command for each message'
 		'peek:show what waits' 'tap:watch messages go by'
+		'doctor:look at what is wrong with a mailbox'
 		'ls:list mailboxes and segments' 'stat:show a mailbox'
 		'rm:remove mailboxes' 'close:no more messages'
 		'purge:throw away what is queued' 'resize:change the capacity'
@@ -99,6 +100,8 @@ _tolsey_command()
 		{-n,--count}'[that many messages]:count:' \
 		'--drain[until empty]' ':mailbox:_tolsey_mailboxes' \
 		'*::command:_normal' ;;
+	doctor) _arguments $common $json '--repair[keep what is readable]' \
+		':mailbox:_tolsey_mailboxes' ;;
 	ls) _arguments $common $json ;;
 	stat) _arguments $common $json ':mailbox:_tolsey_mailboxes' ;;
 	rm) _arguments $common '*:mailbox:_tolsey_mailboxes' ;;

@@ -284,6 +284,76 @@ TOL_API int tol_mailbox_stat(const char *name,
 					   void *context),
 			     void *context);
 
+/* What tol_mailbox_verify() and tol_mailbox_repair() found, one call each. */
+enum tol_finding_kind {
+	TOL_FINDING_READABLE = 0,	/* a message that can be read */
+	TOL_FINDING_LOST = 1,		/* one that cannot */
+	TOL_FINDING_DAMAGE = 2,		/* something else that makes no sense */
+};
+
+struct tol_finding {
+	enum tol_finding_kind kind;
+	const char *where;	/* "slot 5", "hold cell 3", "head"; "queue", "came
+				   back" or "dead letter" of one that is readable */
+	const char *what;	/* what is wrong, in words; else "" */
+	uint64_t position;	/* of the message; UINT64_MAX not known */
+	uint64_t size_bytes;	/* of one that is readable */
+};
+
+struct tol_mailbox_health {
+	enum tol_mailbox_state state;
+	int is_sound;		/* nothing is wrong, nor was it quarantined */
+	int is_repaired;	/* it has been, just now */
+	uint64_t readable_msgs;
+	uint64_t lost_msgs;
+	uint64_t damage_count;	/* of other things */
+};
+
+/**
+ * tol_mailbox_verify - look at every word of a mailbox
+ * @name, @opts: as tol_mailbox_remove()
+ * @ret_health: the answer
+ * @visit: NULL, or called for each thing that is wrong, and then for each message
+ *	that can be read, in their order
+ *
+ * Needs only the right to read. Works with one that is quarantined or truncated.
+ * While others use it, what they are about may look wrong for a moment: then it
+ * looks again.
+ *
+ * Return: 0 sound; 1 not: see @ret_health; -EMEDIUMTYPE not a mailbox; -EPROTO
+ *	another layout; -EBADMSG not even that can be told; -EINVAL; -ENOENT,
+ *	-EACCES, -ENOMEM, errors of the space
+ * Thread: MT-Safe env	Signal: AS-Unsafe	Fork: any	Blocks: no
+ */
+TOL_API int tol_mailbox_verify(const char *name,
+			       const struct tol_mailbox_opts *opts,
+			       struct tol_mailbox_health *ret_health,
+			       void (*visit)(const struct tol_finding *finding,
+					     void *context),
+			       void *context);
+
+/**
+ * tol_mailbox_repair - make a damaged mailbox usable again
+ *
+ * One that is sound stays as it is. Else a new one is made of what is readable, in
+ * order, with tags, senders and tries, and takes its name in one step; it has the
+ * same capacity, limits, mode and owner. Messages that somebody dead held come
+ * back. Positions begin at 0. Nobody else may have it open.
+ *
+ * Return: 0 it was sound; 1 repaired; -EBUSY others have it open, or repair it, see
+ *	tol_mailbox_stat(); -EPERM it is another user's; -EBADMSG nothing can be
+ *	found in it: remove it; -ENOSPC no memory for a second one: it is as before;
+ *	-EOPNOTSUPP not on this file system; else as tol_mailbox_verify()
+ * Thread: MT-Safe env	Signal: AS-Unsafe	Fork: any	Blocks: no
+ * Crash: the old one is there, or the new one; tol_space_clean() removes the other
+ */
+TOL_API int tol_mailbox_repair(const char *name,
+			       const struct tol_mailbox_opts *opts,
+			       struct tol_mailbox_health *ret_health,
+			       void (*visit)(const struct tol_finding *finding,
+					     void *context),
+			       void *context);
+
 /* ---- links: send and receive -------------------------------------------- */
 
 /*

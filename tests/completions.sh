@@ -26,7 +26,7 @@ for shell in bash zsh fish; do
 done
 
 # Options as fish has them, "-l capacity", or written out.
-for command in create send recv work peek tap ls stat rm close purge resize clean 'seg create' 'seg write' \
+for command in create send recv work peek tap doctor ls stat rm close purge resize clean 'seg create' 'seg write' \
 	'seg read' 'seg ls' 'seg stat' 'seg grow' 'seg seal' 'seg rm'; do
 	# shellcheck disable=SC2086
 	options=$("$tool" $command --help | grep -oE -- '--[a-z][a-z-]*' | sort -u)

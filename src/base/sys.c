@@ -176,9 +176,25 @@ int sys_rename_new(int dir_fd, const char *from, const char *to)
 			      RENAME_NOREPLACE));
 }
 
+int sys_rename_exchange(int dir_fd, const char *one, const char *other)
+{
+	return result(syscall(SYS_renameat2, dir_fd, one, dir_fd, other,
+			      RENAME_EXCHANGE));
+}
+
+int sys_link_named(int dir_fd, const char *from, const char *to)
+{
+	return result(linkat(dir_fd, from, dir_fd, to, 0));
+}
+
 int sys_chmod(int fd, mode_t mode)
 {
 	return result(fchmod(fd, mode));
+}
+
+int sys_set_owner(int fd, uid_t uid, gid_t gid)
+{
+	return result(fchown(fd, uid, gid));
 }
 
 int sys_set_group(int fd, gid_t gid)

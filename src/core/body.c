@@ -93,6 +93,28 @@ int draft_make(struct tol_link *link, const void *body, size_t size_bytes,
 	return 0;
 }
 
+int draft_adopt(struct tol_link *link, const struct space *space,
+		const char *file_name, size_t size_bytes,
+		const struct draft_extra *extra, struct draft *draft)
+{
+	bool has_extra = extra->expires_ns != 0 || extra->segment;
+	size_t offset_bytes = has_extra ? BODY_EXTRA_OFFSET_BYTES
+					: sizeof(struct body_layout);
+	int err = pool_alloc(link, offset_bytes + sizeof(uint64_t),
+			     &draft->block);
+
+	if (err < 0)
+		return err;
+	draft->in_file = true;
+	err = body_file_adopt(link, space, file_name, size_bytes,
+			      &draft->serial);
+	if (err < 0)
+		pool_abort(link, &draft->block);
+	else
+		write_head(link, draft, size_bytes, extra, has_extra);
+	return err;
+}
+
 int draft_loan(struct tol_link *link, size_t size_bytes, struct draft *draft,
 	       void **ret_address)
 {

@@ -38,6 +38,11 @@ struct draft_extra {
 int draft_make(struct tol_link *link, const void *body, size_t size_bytes,
 	       const struct draft_extra *extra, struct draft *ret_draft);
 
+/* The same with the file of a body of another mailbox. */
+int draft_adopt(struct tol_link *link, const struct space *space,
+		const char *file_name, size_t size_bytes,
+		const struct draft_extra *extra, struct draft *ret_draft);
+
 /* It did not become a message. */
 void draft_drop(struct tol_link *link, const struct draft *draft);
 

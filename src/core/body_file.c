@@ -10,24 +10,22 @@
 #include "base/presence.h"
 #include "core/peek.h"
 
-#define NAME_BYTES 80
-
-static void make_name(char name[NAME_BYTES], uint64_t id, uint32_t number,
+void body_file_make_name(char name[BODY_FILE_NAME_BYTES], uint64_t id, uint32_t number,
 		      uint64_t serial)
 {
-	snprintf(name, NAME_BYTES, ".body.%016" PRIx64 ".%" PRIu32 ".%" PRIx64,
+	snprintf(name, BODY_FILE_NAME_BYTES, ".body.%016" PRIx64 ".%" PRIu32 ".%" PRIx64,
 		 id, number, serial);
 }
 
 bool body_file_parse(const char *name, struct body_file_name *ret_name)
 {
 	struct body_file_name parsed;
-	char again[NAME_BYTES];
+	char again[BODY_FILE_NAME_BYTES];
 
 	if (sscanf(name, ".body.%16" SCNx64 ".%" SCNu32 ".%" SCNx64,
 		   &parsed.id, &parsed.number, &parsed.serial) != 3)
 		return false;
-	make_name(again, parsed.id, parsed.number, parsed.serial);
+	body_file_make_name(again, parsed.id, parsed.number, parsed.serial);
 	if (strcmp(again, name) != 0)
 		return false;
 	*ret_name = parsed;
@@ -52,6 +50,7 @@ struct content {
 	const void *body;
 	size_t size_bytes;
 	void **ret_address;
+	const char *file_name;	/* or, if not NULL, one that is there */
 };
 
 static int fill_file(int fd, const struct content *content)
@@ -74,6 +73,10 @@ static int write_file(struct tol_link *link, const struct space *space,
 	struct sys_stat st;
 	int fd, err;
 
+	if (content->file_name) {
+		store_release_32(&link->head->has_body_files, 1);
+		return sys_link_named(space->fd, content->file_name, name);
+	}
 	err = sys_stat_at(space->fd, link->name, &st);
 	if (err < 0)
 		return err == -ENOENT ? -EIDRM : err;
@@ -97,7 +100,7 @@ static int make_file(struct tol_link *link, const struct content *content,
 		     uint64_t *ret_serial)
 {
 	struct space space;
-	char name[NAME_BYTES];
+	char name[BODY_FILE_NAME_BYTES];
 	uint64_t serial;
 	int err;
 
@@ -109,7 +112,7 @@ static int make_file(struct tol_link *link, const struct content *content,
 	do {
 		/* An heir goes on counting; a file that is left is passed. */
 		serial = fetch_add_64(&link->own->body_serial, 1);
-		make_name(name, link->id, link->number, serial);
+		body_file_make_name(name, link->id, link->number, serial);
 		err = write_file(link, &space, content, name);
 	} while (err == -EEXIST);
 	space_close(&space);
@@ -137,6 +140,29 @@ int body_file_make(struct tol_link *link, size_t size_bytes,
 	};
 
 	return make_file(link, &content, ret_serial);
+}
+
+/* The kernel may not let us link to what others own: then it is copied. */
+int body_file_adopt(struct tol_link *link, const struct space *space,
+		    const char *file_name, size_t size_bytes,
+		    uint64_t *ret_serial)
+{
+	struct content content = { .file_name = file_name };
+	int fd, err = make_file(link, &content, ret_serial);
+	void *address;
+
+	if (err != -EPERM && err != -EACCES && err != -EMLINK)
+		return err;
+	fd = sys_open_read(space->fd, file_name);
+	if (fd < 0)
+		return fd;
+	err = sys_map(fd, 0, size_bytes, false, NULL, &address);
+	sys_close(fd);
+	if (err < 0)
+		return err;
+	err = body_file_write(link, address, size_bytes, ret_serial);
+	sys_unmap(address, size_bytes);
+	return err;
 }
 
 void body_file_end_draft(struct tol_link *link)
@@ -173,13 +199,13 @@ static int open_file(struct tol_link *link, uint32_t number, uint64_t serial,
 		     struct sys_stat *ret_st)
 {
 	struct space space;
-	char name[NAME_BYTES];
+	char name[BODY_FILE_NAME_BYTES];
 	int fd, err;
 
 	err = space_open(&space, link->space_path, false);
 	if (err < 0)
 		return err;
-	make_name(name, link->id, number, serial);
+	body_file_make_name(name, link->id, number, serial);
 	fd = sys_open_read(space.fd, name);
 	space_close(&space);
 	if (fd < 0)
@@ -225,11 +251,11 @@ int body_file_map(struct tol_link *link, uint32_t number, uint64_t serial,
 void body_file_remove(struct tol_link *link, uint32_t number, uint64_t serial)
 {
 	struct space space;
-	char name[NAME_BYTES];
+	char name[BODY_FILE_NAME_BYTES];
 
 	if (space_open(&space, link->space_path, false) < 0)
 		return;
-	make_name(name, link->id, number, serial);
+	body_file_make_name(name, link->id, number, serial);
 	sys_unlink(space.fd, name);
 	space_close(&space);
 }

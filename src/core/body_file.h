@@ -33,6 +33,11 @@ int body_file_write(struct tol_link *link, const void *body, size_t size_bytes,
 int body_file_make(struct tol_link *link, size_t size_bytes,
 		   uint64_t *ret_serial, void **ret_address);
 
+/* The same, of the body of another mailbox, which keeps it. */
+int body_file_adopt(struct tol_link *link, const struct space *space,
+		    const char *file_name, size_t size_bytes,
+		    uint64_t *ret_serial);
+
 /* The message is there, or the file is gone. */
 void body_file_end_draft(struct tol_link *link);
 
@@ -55,6 +60,10 @@ int body_file_map(struct tol_link *link, uint32_t number, uint64_t serial,
 		  size_t size_bytes, void **ret_address);
 
 void body_file_remove(struct tol_link *link, uint32_t number, uint64_t serial);
+
+#define BODY_FILE_NAME_BYTES 80
+void body_file_make_name(char name[BODY_FILE_NAME_BYTES], uint64_t id,
+			 uint32_t number, uint64_t serial);
 
 /* What a hidden name says. Return: false if it is no body's name */
 struct body_file_name {

@@ -12,6 +12,7 @@
 
 #include "base/fork.h"
 #include "core/body_file.h"
+#include "core/doctor.h"
 #include "core/mailbox_state.h"
 #include "core/participant.h"
 #include "core/peek.h"
@@ -56,7 +57,7 @@ static int compare_id(const char *name, void *context)
 	struct mailbox_layout head = { 0 };
 	int fd, err;
 
-	if (space_check_name(name) < 0)
+	if (space_check_name(name) < 0 && strncmp(name, ".repair.", 8) != 0)
 		return 0;
 	fd = space_open_object(&clean->space, name, false, NULL);
 	if (fd == -ENOENT || fd == -ELOOP || fd == -EMEDIUMTYPE)
@@ -117,6 +118,11 @@ static int clean_hidden(const char *name, void *context)
 		return 0;
 	if (strncmp(name, ".rm.", 4) == 0) {
 		tell(clean, name, "removal finished",
+		     st.memory_bytes);
+		if (!clean->dry_run)
+			mailbox_finish_removed(&clean->space, name);
+	} else if (doctor_is_remnant(&clean->space, name)) {
+		tell(clean, name, "what a repair left removed",
 		     st.memory_bytes);
 		if (!clean->dry_run)
 			mailbox_finish_removed(&clean->space, name);

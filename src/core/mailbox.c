@@ -170,6 +170,47 @@ static int choose_heap(int fd, const struct request *request,
 	return err;
 }
 
+/* Return: its descriptor; -errno */
+static int make_unnamed(const struct space *space,
+			const struct request *request)
+{
+	struct mailbox_geometry geometry;
+	int fd, err = 0;
+
+	if (!request->has_heap)
+		err = choose_geometry(request->capacity_max_msgs,
+				      sizeof(size_t) < 8
+					      ? MAILBOX_POOL_CHUNKS_MAX / 32
+					      : MAILBOX_POOL_CHUNKS_MAX,
+				      &geometry);
+	if (err < 0)
+		return err;
+	fd = sys_open_unnamed(space->fd, request->mode);
+	if (fd < 0)
+		return fd;
+	if (request->has_heap)
+		err = choose_heap(fd, request, &geometry);
+	if (err == 0)
+		err = fill(fd, &geometry, request);
+	if (err == 0)
+		return fd;
+	sys_close(fd);
+	return err;
+}
+
+int mailbox_make_like(const struct space *space,
+		      const struct mailbox_layout *head, mode_t mode)
+{
+	struct request request = {
+		.capacity_msgs = head->capacity_msgs,
+		.capacity_max_msgs = head->capacity_msgs,
+		.mode = mode,
+		.has_heap = head->has_heap != 0,
+	};
+
+	return make_unnamed(space, &request);
+}
+
 int mailbox_make_hidden(const struct space *space, uint64_t capacity_msgs,
 			uint32_t chunks, mode_t mode)
 {
@@ -194,26 +235,11 @@ int mailbox_make_hidden(const struct space *space, uint64_t capacity_msgs,
 
 static int make(const struct space *space, const struct request *request)
 {
-	struct mailbox_geometry geometry;
-	int fd, err = 0;
+	int err, fd = make_unnamed(space, request);
 
-	if (!request->has_heap)
-		err = choose_geometry(request->capacity_max_msgs,
-				      sizeof(size_t) < 8
-					      ? MAILBOX_POOL_CHUNKS_MAX / 32
-					      : MAILBOX_POOL_CHUNKS_MAX,
-				      &geometry);
-	if (err < 0)
-		return err;
-	fd = sys_open_unnamed(space->fd, request->mode);
 	if (fd < 0)
 		return fd;
-	if (request->has_heap)
-		err = choose_heap(fd, request, &geometry);
-	if (err == 0)
-		err = fill(fd, &geometry, request);
-	if (err == 0)
-		err = sys_link_unnamed(fd, space->fd, request->name);
+	err = sys_link_unnamed(fd, space->fd, request->name);
 	sys_close(fd);
 	return err;
 }

@@ -16,6 +16,10 @@
 int mailbox_make_hidden(const struct space *space, uint64_t capacity_msgs,
 			uint32_t chunks, mode_t mode);
 
+/* As large, and of the kind, as another one, without its limits. */
+int mailbox_make_like(const struct space *space,
+		      const struct mailbox_layout *head, mode_t mode);
+
 /* Not open yet. Return: NULL no memory */
 struct tol_link *link_new(const char *name, unsigned int flags);
 

@@ -124,7 +124,7 @@ static int remove_file_of_body(const char *name, void *context)
 	return 0;
 }
 
-static void remove_body_files(int dir_fd, uint64_t id)
+void mailbox_remove_body_files(int dir_fd, uint64_t id)
 {
 	struct remnant remnant = { .dir_fd = dir_fd, .id = id };
 
@@ -174,7 +174,7 @@ int mailbox_finish_removed(const struct space *space, const char *hidden_name)
 		finish_removal(shared, &futex_kernel_ops, space->fd, st.inode);
 		sys_unmap(address, MAILBOX_PAGE_BYTES);
 		if (head.has_body_files)
-			remove_body_files(space->fd, head.id);
+			mailbox_remove_body_files(space->fd, head.id);
 	}
 	sys_close(fd);
 	return sys_unlink(space->fd, hidden_name) == -ENOENT ? 0 : err;
@@ -216,7 +216,7 @@ static int remove_announced(const struct space *space, const char *name,
 	if ((err == 0 && inode == own_inode) || err == -ENOENT) {
 		finish_removal(head, &futex_kernel_ops, space->fd, own_inode);
 		if (load_relaxed_32(&head->has_body_files))
-			remove_body_files(space->fd, head->id);
+			mailbox_remove_body_files(space->fd, head->id);
 		return err;
 	}
 	if (err < 0)

@@ -7,6 +7,8 @@
  *
  * Files of a space:	NAME		an object
  *			.rm.INODE	an object whose removal is under way
+ *			.repair.INODE	one that is made in the place of a damaged
+ *					one, then the damaged one
  *			.tap.ID.N	the mailbox of a tap (tap.h)
  *			.body.ID.P.S	body of a large message (body_file.h)
  */

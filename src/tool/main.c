@@ -13,7 +13,8 @@
 
 static const struct command *const commands[] = {
 	&cmd_create, &cmd_send, &cmd_recv, &cmd_work, &cmd_ls, &cmd_stat, &cmd_rm,
-	&cmd_peek, &cmd_tap, &cmd_close, &cmd_purge, &cmd_resize, &cmd_clean,
+	&cmd_peek, &cmd_tap, &cmd_doctor, &cmd_close, &cmd_purge, &cmd_resize,
+	&cmd_clean,
 	&cmd_seg_create, &cmd_seg_write, &cmd_seg_read,
 	&cmd_seg_ls, &cmd_seg_stat, &cmd_seg_grow, &cmd_seg_seal, &cmd_seg_rm,
 };

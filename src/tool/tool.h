@@ -36,7 +36,7 @@ struct command {
 
 extern const struct command cmd_create, cmd_send, cmd_recv, cmd_ls, cmd_stat;
 extern const struct command cmd_rm, cmd_clean, cmd_close, cmd_purge, cmd_resize;
-extern const struct command cmd_peek, cmd_tap, cmd_work;
+extern const struct command cmd_peek, cmd_tap, cmd_doctor, cmd_work;
 extern const struct command cmd_seg_create, cmd_seg_write, cmd_seg_read;
 extern const struct command cmd_seg_ls, cmd_seg_stat, cmd_seg_grow;
 extern const struct command cmd_seg_seal, cmd_seg_rm;
