@@ -38,7 +38,8 @@
 
 static const struct transport *const transports[] = {
 	&transport_tolsey, &transport_tolsey_sleeping,
-	&transport_tolsey_in_place, &transport_pipe,
+	&transport_tolsey_in_place, &transport_tolsey_unbounded,
+	&transport_pipe,
 	&transport_stream, &transport_seqpacket, &transport_posix_mq, &transport_sysv,
 	&transport_ring,
 };

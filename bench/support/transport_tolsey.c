@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <tolsey.h>
 
 #include "transport.h"
@@ -19,9 +20,12 @@ static void tolsey_close_pair(struct pair *pair)
 
 static int tolsey_open_pair(struct pair *pair)
 {
+	uint64_t capacity_msgs = depth_msgs(pair->size_bytes);
+
+	if (pair->transport == &transport_tolsey_unbounded)
+		capacity_msgs = TOL_CAPACITY_UNBOUNDED;
 	for (int i = 0; i < 2; i++) {
-		int r = tol_mailbox_create(names[i],
-					   depth_msgs(pair->size_bytes), NULL);
+		int r = tol_mailbox_create(names[i], capacity_msgs, NULL);
 
 		if (r < 0) {
 			snprintf(pair->reason, sizeof(pair->reason),
@@ -133,4 +137,75 @@ const struct transport transport_tolsey_in_place = {
 	.open_pair = tolsey_open_pair, .join = tolsey_join,
 	.send = in_place_send, .recv = in_place_recv, .end = in_place_end,
 	.leave = tolsey_leave, .close_pair = tolsey_close_pair,
+};
+
+/*
+ * Nothing would keep the sender from running ahead: here it waits as if the queue
+ * were as deep as the others, so that the backlog is as short as theirs. The
+ * receiver says how far it is every TELL_EVERY messages.
+ */
+#define TELL_EVERY 4
+
+struct progress {
+	_Alignas(64) uint64_t told;	/* by the receiver */
+	_Alignas(64) uint64_t received;
+	_Alignas(64) uint64_t sent, seen;
+};
+
+static struct progress *progress_of(const struct pair *pair, int queue)
+{
+	return (struct progress *)pair->memory + queue;
+}
+
+static int unbounded_open_pair(struct pair *pair)
+{
+	void *memory = mmap(NULL, 2 * sizeof(struct progress),
+			    PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (memory == MAP_FAILED) {
+		snprintf(pair->reason, sizeof(pair->reason), "no memory");
+		return -1;
+	}
+	pair->memory = memory;
+	return tolsey_open_pair(pair);
+}
+
+static int unbounded_send(struct pair *pair, int queue, const void *body)
+{
+	struct progress *p = progress_of(pair, queue);
+	int r;
+
+	if (p->sent - p->seen >= depth_msgs(pair->size_bytes)) {
+		p->seen = __atomic_load_n(&p->told, __ATOMIC_ACQUIRE);
+		if (p->sent - p->seen >= depth_msgs(pair->size_bytes))
+			return 0;
+	}
+	r = tolsey_send(pair, queue, body);
+	p->sent += r == 1;
+	return r;
+}
+
+static int unbounded_recv(struct pair *pair, int queue, void *body)
+{
+	struct progress *p = progress_of(pair, queue);
+	int r = tolsey_recv(pair, queue, body);
+
+	if (r == 1 && ++p->received % TELL_EVERY == 0)
+		__atomic_store_n(&p->told, p->received, __ATOMIC_RELEASE);
+	return r;
+}
+
+static void unbounded_close_pair(struct pair *pair)
+{
+	munmap(pair->memory, 2 * sizeof(struct progress));
+	tolsey_close_pair(pair);
+}
+
+const struct transport transport_tolsey_unbounded = {
+	.name = "tolsey unbounded",
+	.modes = 1u << MODE_POLL | 1u << MODE_BLOCK,
+	.open_pair = unbounded_open_pair, .join = tolsey_join,
+	.send = unbounded_send, .recv = unbounded_recv,
+	.leave = tolsey_leave, .close_pair = unbounded_close_pair,
 };

@@ -31,6 +31,7 @@
 #include <errno.h>
 #include <limits.h>
 
+#include "core/collect.h"
 #include "core/hold.h"
 #include "core/tap.h"
 
@@ -265,6 +266,8 @@ static bool sleep_in_kernel(struct bell_waiter *waiter,
 	if (waiter->kind != BELL_SENDERS && hold_is_watched(link))
 		deadline_ns = earlier(deadline_ns, now_ns + SLICE_NS);
 	deadline_ns = earlier(deadline_ns, hold_due_ns(link));
+	if (waiter->kind == BELL_RECEIVERS)
+		deadline_ns = earlier(deadline_ns, collect_due_ns(link));
 	/* The end of what it taps is not told to it. */
 	if (link->tap)
 		deadline_ns = earlier(deadline_ns, now_ns + TAP_SLICE_NS);

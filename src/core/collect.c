@@ -35,8 +35,11 @@
 /* A ring with messages in it all the time is punched so many slots at a time. */
 #define PASSING_SLOTS (64u * MAILBOX_GRANULE_SLOTS)
 
-/* After one that could not do all: not again for so long. */
-#define AGAIN_NS 2000000
+/*
+ * Who found nothing and collected does so again after this time only, or a mailbox
+ * that is often empty for a moment would do nothing else.
+ */
+#define AGAIN_NS 10000000
 
 struct collection {
 	struct tol_link *link;
@@ -365,22 +368,27 @@ uint64_t collect(struct tol_link *link, bool whole)
 		return 0;
 	store_release_32(&link->head->garbage, 0);
 	c.is_bold = whole && inside_is_quiet(link);
-	if (!give_back(&c) || (whole && !c.is_bold)) {
+	if (!give_back(&c) || (whole && !c.is_bold))
 		store_release_32(&link->head->garbage, 1);
-		store_relaxed_64(&link->collect_after_ns,
-				 (uint64_t)link->futex->now_ns() + AGAIN_NS);
-	}
 	release(link);
 	return c.bytes;
 }
 
 void collect_slow(struct tol_link *link)
 {
-	uint64_t after_ns = load_relaxed_64(&link->collect_after_ns);
+	uint64_t now_ns = (uint64_t)link->futex->now_ns();
 
-	if (after_ns && (uint64_t)link->futex->now_ns() < after_ns)
+	if (now_ns < load_relaxed_64(&link->collect_after_ns))
 		return;
+	store_relaxed_64(&link->collect_after_ns, now_ns + AGAIN_NS);
 	collect(link, true);
+}
+
+int64_t collect_due_ns(const struct tol_link *link)
+{
+	if (!link->has_heap || !load_relaxed_32(&link->head->garbage))
+		return INT64_MAX;
+	return (int64_t)load_relaxed_64(&link->collect_after_ns);
 }
 
 void collect_passing(struct tol_link *link, uint64_t position)

@@ -21,7 +21,7 @@
  */
 uint64_t collect(struct tol_link *link, bool whole);
 
-/* Found nothing: if there is garbage, and it was not tried in vain just now. */
+/* Found nothing, and there is garbage: unless this link collected just now. */
 void collect_slow(struct tol_link *link);
 
 static inline void collect_if_empty(struct tol_link *link)
@@ -30,6 +30,9 @@ static inline void collect_if_empty(struct tol_link *link)
 	    load_relaxed_32(&link->head->garbage))
 		collect_slow(link);
 }
+
+/* When a receiver that sleeps has to collect, on CLOCK_MONOTONIC; INT64_MAX never. */
+int64_t collect_due_ns(const struct tol_link *link);
 
 /* Consumed the message of that position: now and then also if not empty. */
 void collect_passing(struct tol_link *link, uint64_t position);

@@ -47,9 +47,9 @@ static_assert((HEAP_RUN_CHUNKS_MAX - 1) * MAILBOX_CHUNK_BYTES >= (1u << 20) + 12
  * far from empty takes no memory and gives none back. From so many chunks on it is
  * worth collecting.
  */
-#define KEPT_RUNS_MAX 4u
-#define KEPT_CHUNKS_MAX 64u
-#define KEPT_GARBAGE_CHUNKS 20u
+#define KEPT_RUNS_MAX 64u
+#define KEPT_CHUNKS_MAX 256u
+#define KEPT_GARBAGE_CHUNKS 4u
 
 /* Chunks of ours that lie one after the other. */
 struct run {
@@ -203,11 +203,13 @@ static struct run *find_kept(struct tol_link *link, uint32_t chunks_count)
 		struct run *run = *at;
 
 		if (run->chunks_count < chunks_count ||
-		    run->chunks_count > chunks_count * 2 ||
-		    !is_drained(link, run)) {
+		    run->chunks_count > chunks_count * 2) {
 			at = &run->next;
 			continue;
 		}
+		/* Those that follow are younger. */
+		if (!is_drained(link, run))
+			return NULL;
 		unlink_kept(&link->pool, at);
 		if (is_run_ours(link, run)) {
 			run->used_units = 0;
@@ -236,6 +238,39 @@ static void close_kept(struct tol_link *link)
 	}
 }
 
+static bool has_any_of(const struct run *run, uint32_t first, uint32_t count)
+{
+	return run->first_chunk < first + count &&
+	       first < run->first_chunk + run->chunks_count;
+}
+
+/*
+ * We have just taken these chunks. A run of ours that has some of them was revoked
+ * and does not know it yet: soon their words would seem to be its own.
+ */
+static void forget_revoked(struct tol_link *link, uint32_t first,
+			   uint32_t count)
+{
+	struct pool *pool = &link->pool;
+	struct run **at = &pool->kept;
+
+	if (pool->open && has_any_of(pool->open, first, count)) {
+		close_run(link, pool->open);
+		pool->open = NULL;
+	}
+	while (*at) {
+		struct run *run = *at;
+
+		if (!has_any_of(run, first, count)) {
+			at = &run->next;
+			continue;
+		}
+		unlink_kept(pool, at);
+		close_run(link, run);
+	}
+}
+
+/* They are TAKEN; if there is no memory for a run they are given up. */
 static struct run *open_run(struct tol_link *link, uint32_t first,
 			    uint32_t count)
 {
@@ -243,6 +278,7 @@ static struct run *open_run(struct tol_link *link, uint32_t first,
 	uint64_t taken = heap_make(HEAP_TAKEN, link->number + 1, 0);
 	uint64_t word;
 
+	forget_revoked(link, first, count);
 	word = heap_make(run ? HEAP_OPEN : HEAP_CLOSED, link->number + 1, 0);
 	for (uint32_t i = 0; i < count; i++) {
 		uint64_t seen = taken;

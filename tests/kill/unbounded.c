@@ -9,7 +9,7 @@
 #define LEFT_BEHIND 900		/* messages received, not yet given back */
 #define LEFT_BYTES 1000
 #define CLOSING_BYTES ((size_t)16000)
-#define CLOSING_SENT 20		/* as many as its kept chunks hold */
+#define CLOSING_SENT 260	/* as many as its kept chunks hold */
 #define MANY 3000
 
 static uint64_t before_bytes;	/* that it takes when it is empty */
