@@ -309,9 +309,11 @@ static void begin_job(struct work *work, const struct tol_message *message)
 
 /* ---- messages ---- */
 
+/* A signal that came a moment ago counts: what follows it is not taken. */
 static int has_room(const struct work *work)
 {
-	return !work->is_stopping && work->show.running < work->jobs_count &&
+	return !work->is_stopping && signals_count == 0 &&
+		work->show.running < work->jobs_count &&
 		(work->count == 0 || work->taken < work->count);
 }
 

@@ -102,11 +102,14 @@ static void draw(struct work_show *show, double per_second)
 	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1)
 		width = size.ws_col;
 	n = snprintf(text, sizeof(text), "%" PRIu64 " running, %" PRIu64
-		     " done, %" PRIu64 " failed, %" PRIu64 " dead letters, "
-		     "%.1f/s%s", show->running, show->done, show->failed,
-		     show->dead, per_second, !show->is_stopping ? "" :
-		     show->running == 0 ? ", stopping" :
-		     ", stopping: Ctrl-C again ends them");
+		     " done, %" PRIu64 " failed, %" PRIu64 " dead letters, ",
+		     show->running, show->done, show->failed, show->dead);
+	if (n >= 0 && n < (int)sizeof(text))
+		n += show->is_stopping ?
+			snprintf(text + n, sizeof(text) - (size_t)n,
+				 "Ctrl-C again ends them") :
+			snprintf(text + n, sizeof(text) - (size_t)n, "%.1f/s",
+				 per_second);
 	/* One column is left: a full line would begin the next one. */
 	if (n < 0)
 		return;
