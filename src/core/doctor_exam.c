@@ -296,31 +296,41 @@ static void look_at_head(struct exam *exam)
 			 "no sense");
 }
 
+static const char *look_at_record(const struct exam *exam, uint32_t number,
+				  const struct participant_layout *record)
+{
+	if (record->state > PARTICIPANT_JOINED)
+		return "its state makes no sense";
+	if (record->state == PARTICIPANT_JOINED &&
+	    number >= exam->head.participants_high)
+		return "it is beyond the number of participants";
+	if (record->flags & ~(PARTICIPANT_MAY_SEND | PARTICIPANT_MAY_RECV))
+		return "what it may do makes no sense";
+	if (record->program[sizeof(record->program) - 1])
+		return "the name of its program has no end";
+	if (record->current_chunk > exam->geometry.pool_chunks)
+		return "its chunk makes no sense";
+	return NULL;
+}
+
 static void look_at_participants(struct exam *exam)
 {
-	for (uint32_t i = 0; i < MAILBOX_PARTICIPANTS_MAX; i++) {
-		struct participant_layout record;
-		const char *what = NULL;
+	struct participant_layout records[64];
 
-		if (!exam_read(exam, &record, sizeof(record),
+	for (uint32_t first = 0; first < MAILBOX_PARTICIPANTS_MAX; first += 64) {
+		if (!exam_read(exam, records, sizeof(records),
 			       exam->geometry.participants_offset +
-				       i * sizeof(record)))
+				       first * sizeof(records[0])))
 			return; /* said by look_at_head() */
-		if (record.state > PARTICIPANT_JOINED)
-			what = "its state makes no sense";
-		else if (record.state == PARTICIPANT_JOINED &&
-			 i >= exam->head.participants_high)
-			what = "it is beyond the number of participants";
-		else if (record.flags & ~(PARTICIPANT_MAY_SEND |
-					  PARTICIPANT_MAY_RECV))
-			what = "what it may do makes no sense";
-		else if (record.program[sizeof(record.program) - 1])
-			what = "the name of its program has no end";
-		else if (record.current_chunk > exam->geometry.pool_chunks)
-			what = "its chunk makes no sense";
-		if (what)
-			exam_note(exam, TOL_FINDING_DAMAGE, EXAM_NO_POSITION,
-				  what, "participant %u", i);
+		for (uint32_t i = 0; i < 64; i++) {
+			const char *what = look_at_record(exam, first + i,
+							  &records[i]);
+
+			if (what)
+				exam_note(exam, TOL_FINDING_DAMAGE,
+					  EXAM_NO_POSITION, what,
+					  "participant %u", first + i);
+		}
 	}
 }
 
