@@ -173,7 +173,14 @@ struct tol_mailbox_opts {
  * tol_mailbox_create - make a mailbox
  * @name: its name in the space
  * @capacity_msgs: messages that it holds, exactly: 1 to TOL_CAPACITY_MAX_MSGS;
- *	or TOL_CAPACITY_UNBOUNDED
+ *	TOL_CAPACITY_UNBOUNDED; or 0
+ *
+ * Capacity 0 is a rendezvous: nothing is ever queued, a send and a receive happen
+ * together or not at all, first come, first met, on both sides. Who waits while
+ * 4096 others come and go behind it loses its turn. A message that has met a
+ * receiver is that one's, as if it had taken it: killed before its call returns, it
+ * comes back, for another receiver; and so does a message that does not fit in the
+ * buffer of a receiver that waited.
  * @opts: NULL for the defaults
  *
  * The name appears in one step, on a mailbox that is complete. The space is
@@ -193,8 +200,8 @@ struct tol_mailbox_opts {
  * quota.
  *
  * Return: 1 made, 0 was there (if_missing only); -EEXIST; -EINVAL bad name or
- *	mode, or a capacity_max_msgs below the capacity; -ENOTSUP capacity 0
- *	(not yet); -ERANGE capacity above the maximum;
+ *	mode, a capacity_max_msgs below the capacity, or a limit with capacity 0;
+ *	-ERANGE capacity above the maximum;
  *	-ENOSPC no memory for it; -EFBIG RLIMIT_FSIZE forbids it; -ENOENT no
  *	such space; -EPERM space not safe; -EACCES; -EOPNOTSUPP the space's
  *	file system cannot do it; -EMEDIUMTYPE the name is taken by
@@ -411,14 +418,16 @@ TOL_API void tol_close(struct tol_link *link);
  * @timeout_ns: TOL_NOWAIT, TOL_FOREVER or a time to wait for room
  *
  * On return the message is in the mailbox, whole, after all messages whose
- * send returned before this one began.
+ * send returned before this one began; with capacity 0 a receiver has it, and
+ * "full" is that none waits.
  *
  * Return: 0; -EAGAIN full (TOL_NOWAIT); -ETIMEDOUT full all the time; -ENOSPC
  *	no memory for the body; -EIDRM removed; -EBADMSG quarantined; -EPERM
  *	the link is open to receive only; -ESHUTDOWN after tol_shutdown();
  *	-ECHILD a link of the parent process; -EINVAL; -EFBIG RLIMIT_FSIZE
  *	forbids it; errors of the space: no file for
- *	a large body. Then nothing was sent
+ *	a large body; -EUSERS 3584 calls wait in a mailbox of capacity 0. Then
+ *	nothing was sent
  * Thread: MT-Safe	Signal: AS-Unsafe; goes on after EINTR
  * Fork: -ECHILD in the child
  * Blocks: while the mailbox is full, at most @timeout_ns
@@ -486,9 +495,9 @@ struct tol_message {
  * Return: size of the body, 0 or more; -EAGAIN empty (TOL_NOWAIT); -ETIMEDOUT
  *	empty all the time; -EMSGSIZE the buffer is too small: the message stays
  *	where it is, see tol_recv_message(); -ENODATA empty for good: see
- *	tol_shutdown(); -EIDRM, -EBADMSG, -ECHILD, -EINVAL as tol_send(); -EPERM
- *	the link is open to send only; errors of the space:
- *	a large body is out of reach, the message stays. Except on success, the
+ *	tol_shutdown(); -EUSERS, -EIDRM, -EBADMSG, -ECHILD, -EINVAL as
+ *	tol_send(); -EPERM the link is open to send only; errors of the space: a
+ *	large body is out of reach, the message stays. Except on success, the
  *	buffer's content is unspecified
  * Thread: MT-Safe	Signal: AS-Unsafe; goes on after EINTR
  * Fork: -ECHILD in the child

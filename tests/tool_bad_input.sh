@@ -73,7 +73,8 @@ test_names() {
 }
 
 test_numbers() {
-	refused 'capacity 0' 1 'capacity' create z --capacity 0
+	refused 'capacity 0 and a limit' 2 'capacity 0' create z --capacity 0 \
+		--memory-limit 1M
 	refused 'capacity 2^40' 1 'capacity|1048576' create z \
 		--capacity 1099511627776
 	refused 'capacity beyond numbers' 2 'capacity' create z \

@@ -15,7 +15,7 @@ struct futex_word {
 	uint32_t value;
 };
 
-#define FUTEX_WORDS_MAX 5
+#define FUTEX_WORDS_MAX 6
 #define FUTEX_NO_DEADLINE INT64_MAX
 
 struct futex_ops {

@@ -30,13 +30,19 @@ struct robust_saved {
 #define ROBUST_UNKNOWN ((struct robust_head *)0)
 #define ROBUST_NONE ((struct robust_head *)1)
 
+/*
+ * Of a word that holds the thread's number instead: the kernel sets this bit, and
+ * takes the number away, when the thread dies.
+ */
+#define ROBUST_OWNER_DIED 0x40000000u
+
 extern _Thread_local struct robust_head *robust_thread_head
 	__attribute__((tls_model("initial-exec")));
 
 /* Asks the kernel; ROBUST_NONE where there is none (an emulator, musl). */
 struct robust_head *robust_find_head(void);
 
-/* @word must be 4-aligned and have owner bits 0 at all times. */
+/* @word must be 4-aligned and have owner bits 0 at all times, or the thread's. */
 static inline struct robust_saved robust_arm(uint32_t *word)
 {
 	struct robust_saved saved;

@@ -528,6 +528,11 @@ int sys_make_huge(void *address, size_t size_bytes)
 	return err == -ENOSPC || err >= 0 ? err : -EOPNOTSUPP;
 }
 
+pid_t sys_thread(void)
+{
+	return (pid_t)syscall(SYS_gettid);
+}
+
 pid_t sys_pid(void)
 {
 	return getpid();

@@ -82,6 +82,7 @@ int sys_make_huge(void *address, size_t size_bytes);
 
 /* Who and where we are */
 pid_t sys_pid(void);
+pid_t sys_thread(void);
 uid_t sys_uid(void);
 bool sys_is_privileged_exec(void);
 void sys_program_name(char buf[16]);

@@ -33,6 +33,7 @@
 
 #include "core/collect.h"
 #include "core/hold.h"
+#include "core/meet.h"
 #include "core/tap.h"
 
 /* Sleeping where nobody may come to wake: without the kernel's help, or while
@@ -114,11 +115,16 @@ void bell_settle_slow(struct tol_link *link)
 	struct ring_room room;
 	struct ring_gate gate;
 
-	if (count_of(load_acquire_64(&link->head->receivers)) &&
-	    (hold_is_there(link, HOLD_KIND_RETURNED) ||
-	     ring_find_message(link, &message, &gate) == 0))
+	if (link->is_meeting) {
+		if ((uint32_t)load_acquire_64(&link->head->returns))
+			meet_tell_of_returns(link);
+	} else if (count_of(load_acquire_64(&link->head->receivers)) &&
+		   (hold_is_there(link, HOLD_KIND_RETURNED) ||
+		    ring_find_message(link, &message, &gate) == 0)) {
 		ring(link, &link->head->receivers);
-	if (count_of(load_acquire_64(&link->head->senders)) &&
+	}
+	if (!link->is_meeting &&
+	    count_of(load_acquire_64(&link->head->senders)) &&
 	    ring_find_room(link, &room) == 0)
 		ring(link, &link->head->senders);
 	if (count_of(load_acquire_64(&link->head->dead_receivers)) &&
@@ -157,7 +163,7 @@ static uint32_t *waiting_count_of(const struct bell_waiter *waiter)
 	return waiter->kind == BELL_SENDERS ? &own->waiting_send : &own->waiting_recv;
 }
 
-static struct spin *spin_of(const struct bell_waiter *waiter)
+struct spin *bell_spin_of(const struct bell_waiter *waiter)
 {
 	struct tol_link *link = waiter->link;
 
@@ -172,11 +178,11 @@ void bell_retract(struct bell_waiter *waiter)
 
 void bell_learn(const struct bell_waiter *waiter)
 {
-	spin_slept(spin_of(waiter), waiter->has_looked,
+	spin_slept(bell_spin_of(waiter), waiter->has_looked,
 		   waiter->link->futex->now_ns() - waiter->start_ns);
 }
 
-static bool is_over(struct bell_waiter *waiter, int64_t now_ns)
+bool bell_is_over(struct bell_waiter *waiter, int64_t now_ns)
 {
 	if (waiter->timeout_ns < 0)
 		return false;
@@ -209,7 +215,7 @@ static bool look(struct bell_waiter *waiter, const struct ring_gate *gate,
 
 	if (!link->may_spin || waiter->has_looked || waiter->has_slept)
 		return false;
-	budget_ns = spin_begin(spin_of(waiter));
+	budget_ns = spin_begin(bell_spin_of(waiter));
 	if (budget_ns == 0)
 		return false;
 	waiter->has_looked = true;
@@ -218,7 +224,7 @@ static bool look(struct bell_waiter *waiter, const struct ring_gate *gate,
 			if (!ring_gate_holds(gate) ||
 			    load_relaxed_64(&link->head->control) !=
 				    CONTROL_LIVE) {
-				spin_helped(spin_of(waiter),
+				spin_helped(bell_spin_of(waiter),
 					    passed_ns);
 				return true;
 			}
@@ -291,7 +297,7 @@ int bell_wait(struct bell_waiter *waiter, const struct ring_gate *gate)
 	now_ns = link->futex->now_ns();
 	if (waiter->start_ns == 0)
 		waiter->start_ns = now_ns;
-	if (is_over(waiter, now_ns))
+	if (bell_is_over(waiter, now_ns))
 		return -ETIMEDOUT;
 	if (link->flags & TOL_SPIN_ONLY) {
 		/* Whoever ends this wait may sleep on a wake that a stopped one owes. */

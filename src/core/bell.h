@@ -60,6 +60,12 @@ void bell_retract(struct bell_waiter *waiter);
 /* For bell_end(): the call slept; what is learnt from it. */
 void bell_learn(const struct bell_waiter *waiter);
 
+/* Has its time passed? The deadline is known from the first call on. */
+bool bell_is_over(struct bell_waiter *waiter, int64_t now_ns);
+
+/* What it has learnt about looking before it sleeps. */
+struct spin *bell_spin_of(const struct bell_waiter *waiter);
+
 /* For bell_settle(): somebody sleeps, or did. */
 void bell_settle_slow(struct tol_link *link);
 
@@ -71,9 +77,11 @@ static inline void bell_settle(struct tol_link *link)
 {
 	fence_after_rmw();
 	if (__builtin_expect(
-		    (uint32_t)(load_relaxed_64(&link->head->receivers) |
-			       load_relaxed_64(&link->head->senders) |
-			       load_relaxed_64(&link->head->dead_receivers)),
+		    link->is_meeting |
+			    (uint32_t)(load_relaxed_64(&link->head->receivers) |
+				       load_relaxed_64(&link->head->senders) |
+				       load_relaxed_64(
+					       &link->head->dead_receivers)),
 		    0))
 		bell_settle_slow(link);
 }
@@ -99,7 +107,8 @@ void bell_ring_all(struct mailbox_layout *head, const struct futex_ops *futex);
  */
 static inline void bell_tell_end(struct tol_link *link)
 {
-	if ((uint32_t)(load_acquire_64(&link->head->receivers) |
+	if (link->is_meeting ||
+	    (uint32_t)(load_acquire_64(&link->head->receivers) |
 		       load_acquire_64(&link->head->senders)))
 		bell_ring_all(link->head, link->futex);
 }

@@ -30,7 +30,7 @@ static const struct {
 	{ ENOENT, "nothing of that name" },
 	{ EINVAL, "a name, size or option that cannot be" },
 	{ ERANGE, "capacity above the maximum of 1048576 messages" },
-	{ ENOTSUP, "not supported: capacity 0, or a file system that cannot do it" },
+	{ ENOTSUP, "not supported here: by the file system, or of this mailbox" },
 	{ EACCES, "permission denied by the file's mode" },
 	{ EPERM, "not allowed: unsafe owner or mode, sealed, or a limit" },
 	{ ELOOP, "a symbolic link, and those are not followed" },

@@ -38,6 +38,7 @@
 #include <errno.h>
 
 #include "base/presence.h"
+#include "core/meet.h"
 #include "core/participant.h"
 #include "core/ring.h"
 
@@ -94,6 +95,46 @@ bool hold_confirm(const struct tol_link *link, const struct hold *hold)
 	else if (hold_state(seen.word) != HOLD_HELD)
 		return false;
 	return true;
+}
+
+bool hold_give(const struct tol_link *link, const struct hold *offer,
+	       const struct hold *request)
+{
+	struct hold given = *offer, asking = *request;
+	uint32_t receiver = hold_owner(request->word);
+
+	if (hold_state(given.word) == HOLD_CLAIM)
+		swap(link, &given, hold_make(HOLD_HELD, receiver,
+					     hold_grant(given.word),
+					     hold_bump(given.word) + 1));
+	else if (hold_state(given.word) != HOLD_HELD)
+		return false;
+	if (hold_state(asking.word) == HOLD_CLAIM)
+		swap(link, &asking, hold_make(HOLD_POINT, receiver,
+					      hold_grant(asking.word),
+					      offer->cell));
+	else if (hold_state(asking.word) != HOLD_POINT)
+		return false;
+	return true;
+}
+
+bool hold_follow(struct tol_link *link, const struct hold *request,
+		 struct hold *ret_offer)
+{
+	struct hold seen = { request->cell, load_word(link, request->cell) };
+
+	if (seen.word == request->word)
+		return false;
+	hold_look_at(link, (uint32_t)hold_bump(seen.word) & MEET_NONE,
+		     ret_offer);
+	/* A plain word again: its bump must not look like an older one. */
+	swap(link, &seen, hold_make(HOLD_FREE, 0, hold_grant(seen.word), 0));
+	return true;
+}
+
+bool hold_has_changed(const struct tol_link *link, const struct hold *hold)
+{
+	return load_word(link, hold->cell) != hold->word;
 }
 
 /* ---- claims ---- */
@@ -463,13 +504,24 @@ int hold_extend(struct tol_link *link, uint32_t cell, uint32_t grant,
 
 /* ---- in the place of others ---- */
 
+static bool has_owner(uint64_t word)
+{
+	return is_held(word) || hold_state(word) == HOLD_CLAIM ||
+	       hold_state(word) == HOLD_POINT;
+}
+
 /* Of somebody who is gone, or whose time is up; @hold as it was read before. */
 static bool release(struct tol_link *link, struct hold *hold)
 {
 	uint64_t position = load_relaxed_64(
 		&link->hold_records[hold->cell].position);
-	bool was_taken = ring_settle_taken(link, position, hold->cell);
+	bool was_taken = link->is_meeting
+				 ? meet_settle(link, position, hold->cell)
+				 : ring_settle_taken(link, position, hold->cell);
 
+	if (hold_state(hold->word) == HOLD_POINT)
+		return swap(link, hold, hold_make(HOLD_FREE, 0,
+						  hold_grant(hold->word), 0));
 	if (hold_state(hold->word) != HOLD_CLAIM)
 		return put_back(link, hold);
 	/* It got the message, or never will. */
@@ -484,8 +536,7 @@ uint32_t hold_return_all_of(struct tol_link *link, uint32_t number)
 	for (uint32_t cell = 0; cell < high; cell++) {
 		struct hold hold = { cell, load_word(link, cell) };
 
-		while ((is_held(hold.word) ||
-			hold_state(hold.word) == HOLD_CLAIM) &&
+		while (has_owner(hold.word) &&
 		       hold_owner(hold.word) == number) {
 			if (release(link, &hold)) {
 				count++;
@@ -544,7 +595,7 @@ void hold_sweep(struct tol_link *link)
 		struct hold hold = { cell, load_word(link, cell) };
 		int64_t deadline_ns;
 
-		if (!is_held(hold.word) && hold_state(hold.word) != HOLD_CLAIM)
+		if (!has_owner(hold.word))
 			continue;
 		if (is_dead(link, &census, hold_owner(hold.word))) {
 			/* A claim that turns out to be held: once more. */
@@ -589,8 +640,7 @@ bool hold_is_watched(const struct tol_link *link)
 	for (uint32_t cell = 0; cell < high; cell++) {
 		uint64_t word = load_word(link, cell);
 
-		if ((is_held(word) || hold_state(word) == HOLD_CLAIM) &&
-		    hold_owner(word) != link->number)
+		if (has_owner(word) && hold_owner(word) != link->number)
 			return true;
 	}
 	return false;

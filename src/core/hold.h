@@ -35,6 +35,19 @@ bool hold_confirm(const struct tol_link *link, const struct hold *hold);
  */
 int hold_claim(struct tol_link *link, struct hold *ret_hold);
 
+/*
+ * For meet.c: the message of an offer is the receiver's, whose claim points to it.
+ * Return: false nonsense
+ */
+bool hold_give(const struct tol_link *link, const struct hold *offer,
+	       const struct hold *request);
+
+/* Where our own claim points to; it is free then. Return: false nowhere yet */
+bool hold_follow(struct tol_link *link, const struct hold *request,
+		 struct hold *ret_offer);
+
+bool hold_has_changed(const struct tol_link *link, const struct hold *hold);
+
 /* Another was faster. */
 void hold_unclaim(struct tol_link *link, const struct hold *hold);
 

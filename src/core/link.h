@@ -54,6 +54,7 @@ struct tol_link {
 	bool may_spin;
 	bool is_dead_view;		/* of NAME:dead */
 	bool is_unbounded, has_heap;
+	bool is_meeting;		/* capacity 0: meet.c */
 	bool has_barrier;		/* sys_barrier_all() reaches this process */
 	uint32_t chunks_limit;		/* of the heap: from here on none is taken */
 	uint32_t chunks_quota;		/* of the heap, for us */

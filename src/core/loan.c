@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "core/meet_calls.h"
 #include "core/send.h"
 
 /* What struct tol_loan keeps for us. */
@@ -97,14 +98,18 @@ int tol_post(struct tol_link *link, struct tol_loan *loan, int64_t timeout_ns,
 	if (err < 0)
 		return err;
 	bell_begin(&waiter, link, BELL_SENDERS, timeout_ns);
-	err = send_wait_for_room(link, &waiter, &room);
+	if (!link->is_meeting)
+		err = send_wait_for_room(link, &waiter, &room);
 	if (err == 0) {
 		const struct tap_copy copy = {
 			loan->body, loan->size_bytes, &extra,
 		};
 
 		draft_finish(link, &own.draft, loan->size_bytes, &extra);
-		err = send_publish(link, &waiter, &own.draft, &room, &copy);
+		err = link->is_meeting
+			      ? meet_post(&waiter, &own.draft, &copy)
+			      : send_publish(link, &waiter, &own.draft, &room,
+					     &copy);
 	}
 	bell_end(&waiter);
 	if (err == 0)

@@ -49,7 +49,7 @@ static int fill_pages(int fd, const struct mailbox_geometry *geometry)
 static int fill_ring(int fd, const struct mailbox_geometry *geometry)
 {
 	uint64_t words[512];
-	uint64_t left = geometry->capacity_msgs;
+	uint64_t left = geometry->ring_slots;
 	uint64_t offset = geometry->ring_offset;
 
 	for (size_t i = 0; i < 512; i++)
@@ -287,8 +287,10 @@ static int make_request(const char *name, uint64_t capacity_msgs,
 	if (space_check_name(name) < 0 ||
 	    (ret_request->mode & ~(mode_t)0777))
 		return -EINVAL;
-	if (capacity_msgs == 0)
-		return -ENOTSUP;
+	/* Nothing is queued: there is no memory to limit, or room to make. */
+	if (capacity_msgs == 0 &&
+	    (ret_request->capacity_max_msgs || ret_request->has_heap))
+		return -EINVAL;
 	if (ret_request->capacity_max_msgs < capacity_msgs)
 		return -EINVAL;
 	if (capacity_msgs == TOL_CAPACITY_UNBOUNDED)
@@ -340,6 +342,7 @@ static void set_addresses(struct tol_link *link, void *address)
 	if ((g->ring_slots & (g->ring_slots - 1)) == 0)
 		link->capacity_shift = __builtin_ctzll(g->ring_slots);
 	link->is_unbounded = mailbox_is_unbounded(g);
+	link->is_meeting = g->capacity_msgs == 0;
 	link->has_heap = g->has_heap;
 	if (g->has_heap) {
 		link->heap_pages = (uint32_t *)(void *)(bytes +

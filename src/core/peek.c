@@ -197,6 +197,12 @@ int peek_queue(int fd, const struct mailbox_geometry *geometry,
 			*ret_queue = queue;
 		return err;
 	}
+	/* Capacity 0: nothing is queued; so many have met. */
+	if (geometry->capacity_msgs == 0) {
+		queue.tail = queue.head = head->tail;
+		*ret_queue = queue;
+		return 0;
+	}
 	words = malloc(size_bytes);
 	if (!words)
 		return -ENOMEM;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "core/collect.h"
+#include "core/meet.h"
 
 /* Somebody else was faster: look again. There was nothing: wait. */
 enum { AGAIN = -EAGAIN, NOTHING = 1 };
@@ -248,11 +249,143 @@ static int receive_one(struct receiving *r, struct ring_gate *gate)
 	return receive_queued(r, gate);
 }
 
+/* ---- capacity 0 ---- */
+
+/* What an offer is of, before it is accepted: does it fit? */
+static int check_offer(struct receiving *r, const struct meet_spot *spot)
+{
+	struct tol_link *link = r->link;
+	struct reading reading;
+	struct hold offer;
+	uint64_t unit = 0;
+	int err = -EBADMSG;
+
+	if (meet_claim_of(link, spot, &offer)) {
+		unit = load_relaxed_64(&link->hold_records[offer.cell].unit);
+		err = unit > UINT32_MAX
+			      ? -EBADMSG
+			      : body_look(link, (uint32_t)unit, &reading);
+	}
+	if (!meet_is_there(link, spot))
+		return AGAIN;
+	if (err < 0)
+		return link_quarantine(link);
+	if (r->take || reading.body.size_bytes <= r->size_bytes)
+		return 0;
+	body_describe(link, &reading, spot->position, 1, r->ret_message);
+	return meet_is_there(link, spot) ? -EMSGSIZE : AGAIN;
+}
+
+/* It is ours, as if we had taken it: if it cannot be delivered it goes back. */
+static int deliver(struct receiving *r, const struct hold *given)
+{
+	struct tol_link *link = r->link;
+	uint32_t grant = hold_grant(given->word);
+	struct hold_layout record = link->hold_records[given->cell];
+	struct reading reading;
+	void *address = NULL;
+	int err = record.unit > UINT32_MAX
+			  ? -EBADMSG
+			  : body_look(link, (uint32_t)record.unit, &reading);
+
+	if (err < 0)
+		return link_quarantine(link);
+	if (receive_is_expired(link, &reading)) {
+		if (hold_ack(link, given->cell, grant) == 0)
+			body_consume(link, &reading, UINT64_MAX);
+		return AGAIN;
+	}
+	err = receive_fetch(r, &reading, record.position, 1);
+	if (err == 0 && r->take) {
+		err = map_body(r, &reading, &address);
+		if (err == 0)
+			err = keep_map(r, &reading, given, address);
+		if (err == 0 && r->take->lease_ns > 0)
+			hold_extend(link, given->cell, grant,
+				    r->take->lease_ns);
+		if (err == 0)
+			set_body(r, &reading, given, address);
+		else
+			drop_map(&reading, address);
+	} else if (err == 0) {
+		if (hold_ack(link, given->cell, grant) < 0)
+			return AGAIN;
+		body_consume(link, &reading, UINT64_MAX);
+	}
+	if (err < 0)
+		hold_return(link, given->cell, grant);
+	return err == -EBADMSG ? link_quarantine(link) : err;
+}
+
+/* Meets one, or waits. Return: 0 it is delivered; AGAIN; NOTHING; -errno */
+static int meet_once(struct receiving *r, struct bell_waiter *waiter)
+{
+	struct tol_link *link = r->link;
+	struct meet_spot spot;
+	struct hold own, given;
+	int found, met;
+
+	look_after_holds(link);
+	if (hold_is_eventful(link)) {
+		int err = receive_back(r, HOLD_KIND_RETURNED);
+
+		if (err != NOTHING)
+			return err;
+	}
+	if (load_acquire_32(&link->head->ended))
+		return -ENODATA;
+	found = meet_look(link, BELL_RECEIVERS, &spot);
+	if (found == 1)
+		met = check_offer(r, &spot);
+	else
+		met = found == 0 && waiter->timeout_ns == TOL_NOWAIT ? -EAGAIN
+								     : found;
+	if (met < 0)
+		return met == -EAGAIN && found == 0 ? NOTHING : met;
+	met = hold_claim(link, &own);
+	if (met < 0)
+		return met;
+	hold_fill(link, &own, spot.position, 0, 0, 0);
+	met = found == 1 ? meet_match(waiter, &spot, &own)
+			 : meet_wait(waiter, &spot, &own);
+	if (met == 1 && hold_follow(link, &own, &given))
+		return deliver(r, &given);
+	hold_unclaim(link, &own);
+	if (met == 1)
+		return link_quarantine(link);
+	return met == 0 ? AGAIN : met == -ETIMEDOUT ? NOTHING : met;
+}
+
+static int receive_meeting(struct receiving *r, struct bell_waiter *waiter)
+{
+	bool is_last_look = false;
+
+	for (;;) {
+		int err = meet_once(r, waiter);
+
+		if (err != AGAIN && err != NOTHING)
+			return err;
+		if (err == NOTHING) {
+			if (is_last_look || !hold_is_watched(r->link))
+				return waiter->timeout_ns == TOL_NOWAIT
+					       ? -EAGAIN : -ETIMEDOUT;
+			hold_sweep(r->link);
+			is_last_look = true;
+		}
+		err = link_check(r->link);
+		if (err < 0)
+			return err;
+	}
+}
+
 int receive_waiting(struct receiving *r, struct bell_waiter *waiter)
 {
 	struct ring_gate gate;
 	bool is_last_look = false;
 
+	if (__builtin_expect(r->link->is_meeting, 0) &&
+	    !r->link->is_dead_view)
+		return receive_meeting(r, waiter);
 	for (;;) {
 		int err = receive_one(r, &gate);
 

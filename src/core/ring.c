@@ -302,6 +302,11 @@ int ring_find_tail(struct tol_link *link, uint64_t *ret_position)
 
 	if (link->is_unbounded)
 		return unbounded_find_tail(link, ret_position);
+	/* Capacity 0: nothing is ever queued; its ring is meet.c's. */
+	if (link->is_meeting) {
+		*ret_position = 0;
+		return 0;
+	}
 	found = walk_to_room(link, ret_position, &gate);
 	return found == NONSENSE ? link_quarantine(link) : 0;
 }
@@ -312,6 +317,8 @@ int ring_find_message(struct tol_link *link, struct ring_message *ret_message,
 	uint64_t position;
 	enum finding found;
 
+	if (__builtin_expect(link->is_meeting, 0))
+		return -EAGAIN;
 	if (__builtin_expect(link->is_unbounded, 0))
 		return unbounded_find_message(link, ret_message, ret_gate);
 	found = walk(link, look_for_message, &link->recv_position,

@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <stdint.h>
 
+#include "core/meet_calls.h"
+
 int send_check(struct tol_link *link)
 {
 	int err = link_check(link);
@@ -103,6 +105,11 @@ int send_waiting(struct tol_link *link, struct bell_waiter *waiter,
 	struct draft draft;
 	int err;
 
+	if (__builtin_expect(link->is_meeting, 0)) {
+		struct meeting meeting = { .copy = &copy };
+
+		return meet_send(waiter, &meeting);
+	}
 	err = ring_find_room(link, &room);
 	if (err == -EAGAIN)
 		err = send_wait_for_room(link, waiter, &room);

@@ -28,6 +28,7 @@ uint64_t mailbox_signature(void)
 	hash = fold(hash, sizeof(struct hold_layout));
 	hash = fold(hash, HOLD_GRANT_SHIFT << 8 | HOLD_BUMP_SHIFT);
 	hash = fold(hash, MAILBOX_HOLDS_MAX);
+	hash = fold(hash, MEET_SLOTS << 8 | MEET_LAP_BITS);
 	hash = fold(hash, MAILBOX_PARTICIPANTS_MAX);
 	hash = fold(hash, MAILBOX_UNIT_BYTES);
 	hash = fold(hash, MAILBOX_CHUNK_UNITS);
@@ -57,8 +58,8 @@ static bool is_possible(const struct mailbox_shape *shape)
 		    shape->ring_shift < MAILBOX_RING_SHIFT_MIN ||
 		    shape->ring_shift > MAILBOX_RING_SHIFT_MAX)
 			return false;
-	} else if (shape->capacity_msgs < 1 ||
-		   shape->capacity_msgs > MAILBOX_CAPACITY_MAX_MSGS) {
+	} else if (shape->capacity_msgs > MAILBOX_CAPACITY_MAX_MSGS ||
+		   (shape->capacity_msgs == 0 && shape->has_heap)) {
 		return false;
 	}
 	return shape->pool_chunks >= chunks_min &&
@@ -82,6 +83,8 @@ bool mailbox_compute(const struct mailbox_shape *shape,
 		return false;
 	if (mailbox_is_unbounded(&g))
 		g.ring_slots = UINT64_C(1) << shape->ring_shift;
+	else if (g.capacity_msgs == 0)
+		g.ring_slots = MEET_SLOTS;
 	g.ring_offset = MAILBOX_PAGE_BYTES;
 	g.participants_offset = g.ring_offset +
 		round_up(g.ring_slots * sizeof(uint64_t), MAILBOX_PAGE_BYTES);

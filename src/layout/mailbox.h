@@ -302,6 +302,7 @@ static_assert(sizeof(struct body_extra_layout) == 96, "layout");
 #define HOLD_RETURNED 3u	/* for whoever comes first */
 #define HOLD_DEAD 4u		/* a dead letter */
 #define HOLD_HELD_DEAD 5u	/* a dead letter that somebody has taken */
+#define HOLD_POINT 6u		/* of a receiver that waited: see its bump */
 #define HOLD_STATE_MASK UINT64_C(7)
 #define HOLD_OWNER_SHIFT 3
 #define HOLD_OWNER_MASK UINT64_C(0xfff)
@@ -316,9 +317,14 @@ struct hold_layout {
 	int64_t deadline_ns;	/* base/clock.h; of the grant below */
 	uint32_t deadline_grant;
 	uint32_t first_grant;	/* tries = grant - first_grant + 1 */
-	uint8_t pad_40[24];
+	/* Of a call that waits in a mailbox of capacity 0. */
+	uint32_t bell;		/* always 0 */
+	uint32_t asleep;	/* 1: to be woken when the word has changed */
+	uint32_t waiter;	/* thread; the kernel marks it when it dies */
+	uint8_t pad_52[12];
 };
 
+static_assert(offsetof(struct hold_layout, bell) == 40, "layout");
 static_assert(offsetof(struct hold_layout, deadline_ns) == 24, "layout");
 static_assert(sizeof(struct hold_layout) == 64, "layout");
 static_assert(MAILBOX_PARTICIPANTS_MAX - 1 == HOLD_OWNER_MASK, "layout");
@@ -417,6 +423,53 @@ static inline uint32_t slot_unit_unbounded(uint64_t word)
 static inline int64_t slot_laps_ahead_unbounded(uint64_t word, uint64_t lap)
 {
 	return (int64_t)(((word >> 2 & SLOT_LAP_LOW_MASK) - lap) << 34) >> 34;
+}
+
+/*
+ * Capacity 0: the ring has those who wait. A slot word:
+ *
+ *	 63      48 47      32 31              3 2     0
+ *	+----------+----------+-----------------+-------+
+ *	|  offer   | request  |       lap       | state |
+ *	+----------+----------+-----------------+-------+
+ *
+ * offer and request are numbers of hold cells, MEET_NONE where there is none.
+ */
+#define MEET_SLOTS 4096u
+#define MEET_EMPTY 1u		/* nobody has waited here in this lap */
+#define MEET_OFFER 2u		/* a sender waits */
+#define MEET_REQUEST 3u		/* a receiver waits */
+#define MEET_MATCHED 4u		/* they have met */
+#define MEET_GONE 5u		/* it does not wait any more */
+#define MEET_NONE 0xffffu
+#define MEET_LAP_BITS 29
+
+static inline uint64_t meet_make(unsigned int state, uint64_t lap,
+				 uint32_t request, uint32_t offer)
+{
+	return state | (lap & ((UINT64_C(1) << MEET_LAP_BITS) - 1)) << 3 |
+	       (uint64_t)request << 32 | (uint64_t)offer << 48;
+}
+
+static inline unsigned int meet_state(uint64_t word)
+{
+	return (unsigned int)(word & 7);
+}
+
+static inline uint32_t meet_request(uint64_t word)
+{
+	return (uint32_t)(word >> 32 & MEET_NONE);
+}
+
+static inline uint32_t meet_offer(uint64_t word)
+{
+	return (uint32_t)(word >> 48);
+}
+
+static inline int64_t meet_laps_ahead(uint64_t word, uint64_t lap)
+{
+	return (int64_t)((word >> 3) - lap) << (64 - MEET_LAP_BITS) >>
+	       (64 - MEET_LAP_BITS);
 }
 
 /* The geometry, computed once from checked numbers. */

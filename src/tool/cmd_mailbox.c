@@ -63,10 +63,11 @@ static int run_create(struct tool *tool, int argc, char **argv)
 		return args_status(option);
 	if (args_name(tool, argc, argv, &name) != 0)
 		return STATUS_USAGE;
-	if (capacity_msgs == 0)
-		return say_failed(tool, name, "capacity 0 is not supported: "
-				  "take 1 to %" PRIu64 " messages",
-				  TOL_CAPACITY_MAX_MSGS);
+	if (capacity_msgs == 0 && (opts.capacity_max_msgs ||
+				   opts.memory_limit_bytes ||
+				   opts.sender_quota_bytes))
+		return say_usage(tool, "with capacity 0 nothing is queued: leave "
+				 "out the limits");
 	if (opts.capacity_max_msgs && capacity_msgs == TOL_CAPACITY_UNBOUNDED)
 		return say_usage(tool, "--capacity-max makes no sense with an "
 				 "unlimited capacity");
@@ -86,7 +87,7 @@ const struct command cmd_create = {
 		 "                     [--memory-limit SIZE] [--sender-quota SIZE]\n"
 		 "                     [--mode MODE] [--if-missing]",
 	.help = "\n"
-"  -c, --capacity N    messages that it holds, 1 to 1048576; else 64\n"
+"  -c, --capacity N    messages that it holds, 0 to 1048576; else 64\n"
 "      --capacity-max N  'resize' goes up to that; else the capacity\n"
 "      --unbounded     as many as there is memory for: nobody waits to send\n"
 "      --memory-limit SIZE  of all bodies in it, such as 64M; else none\n"

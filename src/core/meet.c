@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Those who wait in a mailbox of capacity 0: a queue of calls, of one side only at
+ * any time ("dual queue"). Who comes and finds the other side waiting meets the
+ * first of them; else it queues behind its own.
+ *
+ *	EMPTY(lap) --wait--> OFFER or REQUEST --meet--> MATCHED --> EMPTY(lap + 1)
+ *	OFFER or REQUEST --time is over, owner dead, in the way--> GONE
+ *	GONE(lap) --wait--> OFFER or REQUEST (lap + 1)
+ *
+ * Linearization: sends and receives that meet at the CAS to MATCHED (meet-match);
+ * a time-out at the CAS to GONE (meet-gone).
+ *
+ * I1 Positions are filled in order, each once a lap. What was seen GONE, MATCHED or
+ *	of a later lap stays done. So who fills position T has seen that no one
+ *	of the other side waits before it, and still nobody does.
+ * I2 Of an OFFER the cell is CLAIM of the sender, its record names the body; of a
+ *	REQUEST CLAIM of the receiver. Of MATCHED the offer's cell is that or
+ *	already HELD by the receiver, the request's CLAIM or POINT.
+ * I3 MATCHED goes on to EMPTY only when both cells have been told, and woken:
+ *	whoever comes across it does so. Nobody waits for who made the match.
+ *
+ * Edges: meet-wait (release, by CAS) -> meet-look (acquire): the record and the body
+ *	are whole. Asleep: a waiter stores asleep, then looks at its cell; who
+ *	changes the cell (CAS) then looks at asleep: one sees the other.
+ *
+ * Crash: who waits has its thread's mark in `waiter`: the kernel sets
+ * FUTEX_OWNER_DIED, and whoever comes by takes the spot away. Who matches is armed
+ * with the bell of the other's cell: killed after the CAS, the kernel wakes that one,
+ * who does the rest. What is matched to a dead receiver is HELD by a dead one, and
+ * comes back: hold.c.
+ *
+ * Wrap: a spot that waits while MEET_SLOTS others come and go behind it is put
+ * out of the way (GONE), and queues anew: it loses its turn. A word repeats after
+ * 2^29 laps.
+ */
+#include "core/meet.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#include "base/presence.h"
+#include "core/participant.h"
+
+#define STEPS_MAX (UINT64_C(1) << 22)
+#define HINT_EVERY 16u
+#define SLICE_NS 5000000
+
+static uint64_t *slot_at(const struct tol_link *link, uint64_t position)
+{
+	return &link->ring[position % MEET_SLOTS];
+}
+
+static uint64_t lap_of(uint64_t position)
+{
+	return position / MEET_SLOTS;
+}
+
+static void raise_hint(uint64_t *hint, uint64_t position)
+{
+	uint64_t seen = load_relaxed_64(hint);
+
+	while (seen < position)
+		if (cas_64(hint, &seen, position))
+			return;
+}
+
+static bool is_waiting(uint64_t word)
+{
+	return meet_state(word) == MEET_OFFER ||
+	       meet_state(word) == MEET_REQUEST;
+}
+
+/* Of one that waits. */
+static uint32_t cell_of(uint64_t word)
+{
+	return meet_state(word) == MEET_OFFER ? meet_offer(word)
+					      : meet_request(word);
+}
+
+static void wake(const struct tol_link *link, uint32_t cell)
+{
+	struct hold_layout *record = &link->hold_records[cell];
+
+	fence_after_rmw();
+	if (!load_acquire_32(&record->asleep))
+		return;
+	store_relaxed_32(&record->asleep, 0);
+	link->futex->wake((uint32_t *)&link->holds[cell], 1);
+}
+
+/*
+ * Both cells are told, then woken, then the slot is free: in this order. The cells
+ * were read between two looks at the slot that saw the same. Return: false nonsense
+ */
+static bool finish(const struct tol_link *link, uint64_t *slot, uint64_t word)
+{
+	uint64_t lap = (word & UINT64_C(0xffffffff)) >> 3;
+	struct hold offer, request;
+	bool are_known = hold_look_at(link, meet_offer(word), &offer) &&
+			 hold_look_at(link, meet_request(word), &request);
+
+	if (load_acquire_64(slot) != word)
+		return true;
+	if (!are_known || !hold_give(link, &offer, &request))
+		return false;
+	wake(link, offer.cell);
+	wake(link, request.cell);
+	cas_64(slot, &word, meet_make(MEET_EMPTY, lap + 1, 0, 0));
+	return true;
+}
+
+/* Is the owner of a claim gone? Without the kernel's mark its lock is asked. */
+static bool is_dead(struct tol_link *link, uint32_t cell)
+{
+	uint32_t waiter = load_acquire_32(&link->hold_records[cell].waiter);
+	struct hold hold;
+	struct presence found;
+	bool is_gone;
+	int fd;
+
+	if (waiter & ROBUST_OWNER_DIED)
+		return true;
+	if (waiter != 0 || !hold_look_at(link, cell, &hold))
+		return false;
+	fd = link_reopen(link);
+	if (fd < 0)
+		return false;
+	is_gone = hold_owner(hold.word) != link->number &&
+		  presence_find(fd, hold_owner(hold.word), 1, &found) == 0;
+	sys_close(fd);
+	return is_gone;
+}
+
+/* meet-gone. Return: false somebody was faster */
+static bool take_away(const struct tol_link *link, const struct meet_spot *spot)
+{
+	uint64_t word = spot->word;
+
+	return cas_64(slot_at(link, spot->position), &word,
+		      meet_make(MEET_GONE, (word & UINT64_C(0xffffffff)) >> 3,
+				MEET_NONE, MEET_NONE));
+}
+
+enum finding { WAITS, PASSED, LAST, NONSENSE };
+
+/* Who waits at a position, or nobody any more, or nobody yet. */
+static enum finding look_at(struct tol_link *link, struct meet_spot *spot)
+{
+	uint64_t *slot = slot_at(link, spot->position);
+	int64_t ahead;
+
+	spot->word = load_acquire_64(slot); /* meet-look */
+	ahead = meet_laps_ahead(spot->word, lap_of(spot->position));
+	if (ahead > 0)
+		return PASSED;
+	if (ahead < -1)
+		return NONSENSE;
+	switch (meet_state(spot->word)) {
+	case MEET_MATCHED:
+		return finish(link, slot, spot->word) ? PASSED : NONSENSE;
+	case MEET_EMPTY:
+		return ahead == 0 ? LAST : NONSENSE;
+	case MEET_GONE:
+		return ahead == 0 ? PASSED : LAST;
+	case MEET_OFFER:
+	case MEET_REQUEST:
+		break;
+	default:
+		return NONSENSE;
+	}
+	if (cell_of(spot->word) >= MAILBOX_HOLDS_MAX)
+		return NONSENSE;
+	if (is_dead(link, cell_of(spot->word))) {
+		take_away(link, spot);
+		return ahead == 0 ? PASSED : LAST;
+	}
+	return ahead == 0 ? WAITS : LAST;
+}
+
+static bool is_of(enum bell_kind kind, uint64_t word)
+{
+	return meet_state(word) == (kind == BELL_SENDERS ? MEET_OFFER
+							 : MEET_REQUEST);
+}
+
+/* The place for the next is taken by one who has waited since a lap ago. */
+static int make_way(struct tol_link *link, const struct meet_spot *spot)
+{
+	uint32_t waiting = 0;
+
+	if (!is_waiting(spot->word))
+		return 0;
+	for (uint64_t i = 0; i < MEET_SLOTS; i++)
+		waiting += is_waiting(load_relaxed_64(&link->ring[i]));
+	if (waiting > MEET_SLOTS - MEET_SLOTS / 8)
+		return -EUSERS;
+	if (take_away(link, spot))
+		wake(link, cell_of(spot->word));
+	return -EAGAIN;
+}
+
+int meet_look(struct tol_link *link, enum bell_kind kind,
+	      struct meet_spot *ret_spot)
+{
+	bool has_own = false;
+	int err;
+
+	ret_spot->position = load_acquire_64(&link->head->head);
+	for (uint64_t steps = 0; steps < STEPS_MAX; steps++) {
+		switch (look_at(link, ret_spot)) {
+		case PASSED:
+			if (!has_own &&
+			    ret_spot->position % HINT_EVERY == HINT_EVERY - 1)
+				raise_hint(&link->head->head,
+					   ret_spot->position + 1);
+			ret_spot->position++;
+			continue;
+		case WAITS:
+			if (!is_of(kind, ret_spot->word) && !has_own)
+				return 1;
+			/* It came after those who are gone by now. */
+			if (!is_of(kind, ret_spot->word)) {
+				has_own = false;
+				ret_spot->position = load_acquire_64(
+					&link->head->head);
+				continue;
+			}
+			has_own = true;
+			ret_spot->position++;
+			continue;
+		case LAST:
+			err = make_way(link, ret_spot);
+			if (err == -EAGAIN)
+				continue;
+			return err;
+		case NONSENSE:
+			return link_quarantine(link);
+		}
+	}
+	return link_quarantine(link);
+}
+
+bool meet_is_there(const struct tol_link *link, const struct meet_spot *spot)
+{
+	return load_after_reads_64(slot_at(link, spot->position)) == spot->word;
+}
+
+bool meet_claim_of(const struct tol_link *link, const struct meet_spot *spot,
+		   struct hold *ret_hold)
+{
+	return hold_look_at(link, cell_of(spot->word), ret_hold);
+}
+
+bool meet_match(struct bell_waiter *waiter, const struct meet_spot *spot,
+		const struct hold *own)
+{
+	struct tol_link *link = waiter->link;
+	uint64_t *slot = slot_at(link, spot->position);
+	uint32_t other = cell_of(spot->word);
+	bool is_offer = meet_state(spot->word) == MEET_OFFER;
+	uint64_t word = spot->word;
+	uint64_t next = meet_make(MEET_MATCHED, lap_of(spot->position),
+				  is_offer ? own->cell : other,
+				  is_offer ? other : own->cell);
+	bool has_met;
+
+	/* From here the kernel wakes the other one if this thread dies. */
+	robust_arm_again(waiter->armed, &link->hold_records[other].bell);
+	has_met = cas_64(slot, &word, next); /* meet-match */
+	if (has_met) {
+		fetch_add_64(&link->head->tail, 1);
+		finish(link, slot, next);
+	}
+	robust_arm_again(waiter->armed, &link->head->bell);
+	return has_met;
+}
+
+bool meet_settle(const struct tol_link *link, uint64_t position, uint32_t cell)
+{
+	uint64_t *slot = slot_at(link, position);
+	struct meet_spot spot = { position, load_acquire_64(slot) };
+
+	if (meet_laps_ahead(spot.word, lap_of(position)) != 0)
+		return false;
+	if (is_waiting(spot.word) && cell_of(spot.word) == cell &&
+	    take_away(link, &spot))
+		return false;
+	spot.word = load_acquire_64(slot);
+	if (meet_laps_ahead(spot.word, lap_of(position)) != 0 ||
+	    meet_state(spot.word) != MEET_MATCHED ||
+	    (meet_offer(spot.word) != cell && meet_request(spot.word) != cell))
+		return false;
+	finish(link, slot, spot.word);
+	return true;
+}
+
+/* All: the first may be stopped, and each looks for itself. */
+void meet_tell_of_returns(struct tol_link *link)
+{
+	link->futex->wake((uint32_t *)&link->head->receivers + 1, INT_MAX);
+}
+
+/* ---- waiting ---- */
+
+/* One who waits, as long as it does. */
+struct waiting {
+	struct bell_waiter *waiter;
+	struct tol_link *link;
+	struct meet_spot spot;
+	struct hold own;
+	struct hold_layout *record;
+};
+
+/* Return: 1 it has met; 0 it has not, and waits no more */
+static int withdraw(struct waiting *w)
+{
+	uint64_t *slot = slot_at(w->link, w->spot.position);
+	uint64_t word;
+
+	if (take_away(w->link, &w->spot))
+		return 0;
+	/* Met, or put out of the way: the cell knows, once the slot is done. */
+	word = load_acquire_64(slot);
+	if (meet_laps_ahead(word, lap_of(w->spot.position)) == 0 &&
+	    meet_state(word) == MEET_MATCHED)
+		finish(w->link, slot, word);
+	return hold_has_changed(w->link, &w->own);
+}
+
+static bool still_waits(const struct waiting *w)
+{
+	return !hold_has_changed(w->link, &w->own) &&
+	       load_acquire_64(slot_at(w->link, w->spot.position)) ==
+		       w->spot.word;
+}
+
+/* Is there a reason not to wait that is no meeting? Return: 0; 1 look again; -errno */
+static int look_around(struct waiting *w, int64_t now_ns)
+{
+	struct tol_link *link = w->link;
+	int err = link_check(link);
+
+	if (err < 0)
+		return err;
+	if (load_acquire_32(&link->head->ended))
+		return w->waiter->kind == BELL_SENDERS ? -ESHUTDOWN : -ENODATA;
+	if (bell_is_over(w->waiter, now_ns))
+		return -ETIMEDOUT;
+	if (w->waiter->kind == BELL_SENDERS)
+		return 0;
+	hold_sweep_now_and_then(link, now_ns);
+	return (uint32_t)load_acquire_64(&link->head->returns) != 0;
+}
+
+static void spin(struct waiting *w, int64_t now_ns)
+{
+	struct spin *policy = bell_spin_of(w->waiter);
+	int64_t passed_ns = 0;
+	uint32_t budget_ns = w->link->may_spin ? spin_begin(policy) : 0;
+
+	if (budget_ns == 0)
+		return;
+	w->waiter->has_looked = true;
+	while (passed_ns < budget_ns) {
+		for (int i = 0; i < 16; i++) {
+			if (!still_waits(w)) {
+				spin_helped(policy, passed_ns);
+				return;
+			}
+			cpu_relax();
+		}
+		passed_ns = w->link->futex->now_ns() - now_ns;
+	}
+}
+
+/* On all words that may tell of something; the cell's own is compared last. */
+static void sleep_in_kernel(struct waiting *w, int64_t now_ns)
+{
+	struct tol_link *link = w->link;
+	bool is_sender = w->waiter->kind == BELL_SENDERS;
+	uint64_t *sleepers = is_sender ? &link->head->senders
+				       : &link->head->receivers;
+	const struct futex_word words[] = {
+		{ &link->head->bell, 0 },
+		{ &w->record->bell, 0 },
+		{ (uint32_t *)sleepers + 1,
+		  (uint32_t)(load_acquire_64(sleepers) >> 32) },
+		{ &link->head->ended, 0 },
+		{ (const uint32_t *)&link->holds[w->own.cell],
+		  (uint32_t)w->own.word },
+		{ (const uint32_t *)&link->head->returns, 0 },
+	};
+	int64_t deadline_ns = w->waiter->timeout_ns < 0
+				      ? FUTEX_NO_DEADLINE
+				      : w->waiter->deadline_ns;
+	int64_t slice_ns = now_ns + SLICE_NS;
+	int rc = -ENOSYS;
+
+	/* Removed, or put out of the way, between the epoch and here. */
+	fetch_add_32(&w->record->asleep, 1);
+	fence_after_rmw();
+	if (slice_ns < deadline_ns &&
+	    (load_acquire_64(&link->head->control) != CONTROL_LIVE ||
+	     (!is_sender && hold_is_watched(link))))
+		deadline_ns = slice_ns;
+	if (!still_waits(w))
+		deadline_ns = now_ns;
+	if (robust_is_armed(w->waiter->armed))
+		rc = link->futex->wait(words, is_sender ? 5 : 6, deadline_ns);
+	if (rc == -ENOSYS)
+		link->futex->wait_one(&words[4], slice_ns < deadline_ns
+							 ? slice_ns
+							 : deadline_ns);
+	store_relaxed_32(&w->record->asleep, 0);
+}
+
+static int wait_until_met(struct waiting *w)
+{
+	struct bell_waiter *waiter = w->waiter;
+	int64_t now_ns = w->link->futex->now_ns();
+	int around, met;
+
+	if (waiter->start_ns == 0)
+		waiter->start_ns = now_ns;
+	if (!(w->link->flags & TOL_SPIN_ONLY) && !waiter->has_slept)
+		spin(w, now_ns);
+	for (;;) {
+		if (!still_waits(w))
+			return withdraw(w);
+		now_ns = w->link->futex->now_ns();
+		around = look_around(w, now_ns);
+		if (around != 0) {
+			met = withdraw(w);
+			return met ? 1 : around < 0 ? around : 0;
+		}
+		if (w->link->flags & TOL_SPIN_ONLY) {
+			cpu_relax();
+			continue;
+		}
+		waiter->has_slept = true;
+		sleep_in_kernel(w, now_ns);
+	}
+}
+
+int meet_wait(struct bell_waiter *waiter, const struct meet_spot *spot,
+	      const struct hold *own)
+{
+	struct tol_link *link = waiter->link;
+	bool is_sender = waiter->kind == BELL_SENDERS;
+	struct waiting w = {
+		.waiter = waiter,
+		.link = link,
+		.spot = *spot,
+		.own = *own,
+		.record = &link->hold_records[own->cell],
+	};
+	uint64_t word = spot->word;
+	uint32_t *waiting_count = is_sender ? &link->own->waiting_send
+					    : &link->own->waiting_recv;
+	int met;
+
+	if (waiter->timeout_ns == TOL_NOWAIT)
+		return -EAGAIN;
+	store_relaxed_32(&w.record->asleep, 0);
+	store_release_32(&w.record->waiter,
+			 robust_is_armed(waiter->armed)
+				 ? (uint32_t)sys_thread() : 0);
+	/* From here its death is marked. */
+	robust_arm_again(waiter->armed, &w.record->waiter);
+	w.spot.word = is_sender
+			      ? meet_make(MEET_OFFER, lap_of(spot->position),
+					  MEET_NONE, own->cell)
+			      : meet_make(MEET_REQUEST, lap_of(spot->position),
+					  own->cell, MEET_NONE);
+	/* meet-wait */
+	if (!cas_64(slot_at(link, spot->position), &word, w.spot.word)) {
+		robust_arm_again(waiter->armed, &link->head->bell);
+		return 0;
+	}
+	fetch_add_32(waiting_count, 1);
+	met = wait_until_met(&w);
+	fetch_sub_32(waiting_count, 1);
+	robust_arm_again(waiter->armed, &link->head->bell);
+	return met;
+}
