@@ -160,13 +160,14 @@ static int run_tap(struct tool *tool, int argc, char **argv)
 		return say_error(tool, tap.name, -EINVAL);
 	snprintf(address, sizeof(address), "%s:tap", tap.name);
 	opts.space = tool->space;
+	/* From the moment that it has a file to remove. */
+	catch_signals();
 	error = tol_open(&tap.link, address, &opts);
 	if (error == -EUSERS)
 		return say_failed(tool, tap.name, "four taps are there already, "
 				  "or 4096 participants");
 	if (error < 0)
 		return say_error(tool, tap.name, error);
-	catch_signals();
 	status = tap_all(&tap);
 	tol_close(tap.link);
 	buffer_fini(&tap.line);
