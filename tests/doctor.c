@@ -407,6 +407,55 @@ START_TEST(what_was_held)
 }
 END_TEST
 
+static int wait_and_die(void *context)
+{
+	struct tol_link *link = open_box();
+	struct tol_message message;
+
+	(void)context;
+	if (tol_take(link, TOL_FOREVER, NULL, &message) != 0)
+		return 1;
+	raise(SIGKILL);
+	return 0;
+}
+
+/* Nothing is queued, but what a dead one held. */
+START_TEST(capacity_zero)
+{
+	struct tol_mailbox_opts opts = { .mode = 0640 };
+	struct tol_send_opts send_opts = { .tag = 50 };
+	struct tol_mailbox_health health;
+	struct tol_link *link;
+	uint64_t number = 5;
+	pid_t pid;
+
+	ck_assert_int_eq(tol_mailbox_create("box", 0, &opts), 1);
+	ck_assert_msg(verify(&health) == 0, "%s", told.last);
+	pid = support_fork(wait_and_die, NULL);
+	link = open_box();
+	ck_assert_int_eq(tol_send_message(link, &number, 8, TOL_FOREVER,
+					  &send_opts), 0);
+	ck_assert_int_eq(support_wait(pid), -SIGKILL);
+	ck_assert_msg(verify(&health) == 0, "%s", told.last);
+	ck_assert_uint_eq(health.readable_msgs, 1);
+	tol_close(link);
+	patch_64(UINT64_MAX, SLOT_OFFSET(5));
+	ck_assert_int_eq(verify(&health), 1);
+	ck_assert_int_eq(repair(&health), 1);
+	ck_assert_msg(verify(&health) == 0, "%s", told.last);
+	ck_assert_uint_eq(health.readable_msgs, 1);
+	link = open_box();
+	ck_assert_uint_eq(get(link), 5);
+	ck_assert_int_eq(tol_send(link, "x", 1, TOL_NOWAIT), -EAGAIN);
+	pid = support_fork(wait_and_die, NULL);
+	ck_assert_int_eq(tol_send(link, "x", 1, TOL_FOREVER), 0);
+	ck_assert_int_eq(support_wait(pid), -SIGKILL);
+	tol_close(link);
+	ck_assert_int_eq(tol_mailbox_remove("box", NULL), 0);
+	ck_assert_int_eq(count_hidden(), 0);
+}
+END_TEST
+
 START_TEST(truncated)
 {
 	static const off_t sizes[] = { 0, 31, 100, 4096, 4096 + 40, 8192, 700000,
@@ -780,6 +829,7 @@ int main(void)
 	tcase_add_test(tcase, a_file_that_is_gone);
 	tcase_add_test(tcase, an_unbounded_one);
 	tcase_add_test(tcase, what_was_held);
+	tcase_add_test(tcase, capacity_zero);
 	tcase_add_loop_test(tcase, truncated, 0, 8);
 	tcase_add_test(tcase, others_have_it_open);
 	tcase_add_test(tcase, not_mailboxes);

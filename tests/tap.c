@@ -140,6 +140,36 @@ START_TEST(an_unbounded_one_and_each_way_to_send)
 }
 END_TEST
 
+static int receive_one(void *context)
+{
+	struct tol_link *link = open_address(context, TOL_RECV);
+	char buf[8];
+
+	return tol_recv(link, buf, 8, TOL_FOREVER) == 3 ? 0 : 1;
+}
+
+START_TEST(capacity_zero)
+{
+	struct tol_link *link = make(0), *tap = open_address("box:tap", 0);
+	struct tol_message message;
+	char buf[8];
+	pid_t pid;
+
+	ck_assert_int_eq(tol_send(link, "one", 3, TOL_NOWAIT), -EAGAIN);
+	expect_none(tap);
+	pid = support_fork(receive_one, "box");
+	ck_assert_int_eq(tol_send(link, "one", 3, TOL_FOREVER), 0);
+	ck_assert_int_eq(support_wait(pid), 0);
+	ck_assert_int_eq(tol_recv_message(tap, buf, 8, TOL_NOWAIT, &message), 3);
+	ck_assert_mem_eq(buf, "one", 3);
+	expect_none(tap);
+	ck_assert_int_eq(tol_tap_missed(tap), 0);
+	ck_assert_int_eq(tol_peek(link, 0, buf, 8, NULL), -EAGAIN);
+	tol_close(tap);
+	unmake(link);
+}
+END_TEST
+
 START_TEST(the_beginning_of_large_ones)
 {
 	static const size_t bytes[] = { TOL_TAP_BODY_MAX_BYTES - 1,
@@ -418,6 +448,7 @@ int main(void)
 
 	tcase_add_test(tcase, copies_of_what_is_sent);
 	tcase_add_test(tcase, an_unbounded_one_and_each_way_to_send);
+	tcase_add_test(tcase, capacity_zero);
 	tcase_add_test(tcase, the_beginning_of_large_ones);
 	tcase_add_test(tcase, four_at_once);
 	tcase_add_test(tcase, what_a_slow_one_misses);

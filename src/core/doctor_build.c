@@ -108,23 +108,27 @@ static int copy_body(const struct exam *exam, const struct found *found,
 	return err;
 }
 
-/* The message that was just sent goes to a hold cell, as it was in one. */
+/* A message goes to a hold cell, as it was in one. With capacity 0 it is in no ring. */
 static int put_in_cell(const struct found *found, struct tol_link *link,
-		       uint64_t unit, uint64_t span_bytes)
+		       const struct draft *draft)
 {
 	uint32_t tries = (found->grant - found->first_grant) & HOLD_GRANT_MASK;
+	uint64_t bytes = draft->in_file ? sizeof(uint64_t) : found->size_bytes;
+	struct ring_message message = { .position = found->position };
 	bool is_dead = found->kind == FOUND_DEAD;
-	struct ring_message message;
 	struct ring_gate gate;
 	struct hold hold;
-	int err = ring_find_message(link, &message, &gate);
+	int err = 0;
 
+	if (!link->is_meeting)
+		err = ring_find_message(link, &message, &gate);
 	if (err == 0)
 		err = hold_claim(link, &hold);
 	if (err < 0)
 		return err;
-	hold_fill(link, &hold, message.position, unit, span_bytes, 0);
-	if (!ring_take(link, &message, hold.cell))
+	hold_fill(link, &hold, message.position, draft->block.unit,
+		  found->offset_bytes + bytes, 0);
+	if (!link->is_meeting && !ring_take(link, &message, hold.cell))
 		return -EBADMSG;
 	fetch_add_64(is_dead ? &link->head->dead_letters : &link->head->returns,
 		     1);
@@ -138,13 +142,14 @@ static int put_in_cell(const struct found *found, struct tol_link *link,
 static int send_found(const struct exam *exam, const struct found *found,
 		      struct tol_link *link)
 {
+	struct ring_room room = { .position = 0 };
 	struct opening opening;
 	struct body_layout *body;
-	struct ring_room room;
 	struct draft draft;
-	uint64_t span_bytes;
-	int err = ring_find_room(link, &room);
+	int err = 0;
 
+	if (!link->is_meeting)
+		err = ring_find_room(link, &room);
 	if (err < 0)
 		return err;
 	if (!read_opening(exam, found, &opening))
@@ -156,17 +161,17 @@ static int send_found(const struct exam *exam, const struct found *found,
 	body = pool_at(link, draft.block.unit);
 	body->sender_pid = opening.body.sender_pid;
 	body->sender_uid = opening.body.sender_uid;
-	err = ring_publish(link, draft.block.unit, &room);
+	if (link->is_meeting)
+		err = put_in_cell(found, link, &draft);
+	else
+		err = ring_publish(link, draft.block.unit, &room);
 	if (err < 0) {
 		draft_drop(link, &draft);
 		return err;
 	}
-	draft_commit(link, &draft, room.position + 1);
-	if (found->kind == FOUND_QUEUED)
-		return 0;
-	span_bytes = found->offset_bytes +
-		     (draft.in_file ? sizeof(uint64_t) : found->size_bytes);
-	return put_in_cell(found, link, draft.block.unit, span_bytes);
+	draft_commit(link, &draft, link->is_meeting ? 0 : room.position + 1);
+	return found->kind == FOUND_QUEUED || link->is_meeting
+		       ? 0 : put_in_cell(found, link, &draft);
 }
 
 /* Cells first: the ring must have room for all that are queued. */

@@ -271,8 +271,8 @@ static void look_at_head(struct exam *exam)
 			  "it was truncated", "file");
 	if ((head->control & CONTROL_STATE_MASK) > CONTROL_QUARANTINED)
 		note_head(exam, "its state makes no sense");
-	if (!is_unbounded && (head->limit_msgs == 0 ||
-			      head->limit_msgs > head->capacity_msgs))
+	if (!is_unbounded && exam->geometry.capacity_msgs > 0 &&
+	    (head->limit_msgs == 0 || head->limit_msgs > head->capacity_msgs))
 		note_head(exam, "its capacity is not what it was made for");
 	if (head->bell != 0)
 		note_head(exam, "its bell is not 0");
@@ -389,7 +389,7 @@ bool exam_cell_has(const struct exam *exam, uint32_t cell, uint64_t position)
 	       record.position == position;
 }
 
-/* A claim has the message only if the slot says so. */
+/* A claim has the message only if the slot says so; of capacity 0, the offer's. */
 static bool slot_says_taken(const struct exam *exam, uint64_t position,
 			    uint32_t cell)
 {
@@ -400,6 +400,9 @@ static bool slot_says_taken(const struct exam *exam, uint64_t position,
 		       g->ring_offset +
 			       position % g->ring_slots * sizeof(word)))
 		return false;
+	if (g->capacity_msgs == 0)
+		return meet_state(word) == MEET_MATCHED &&
+		       meet_offer(word) == cell;
 	return word == (mailbox_is_unbounded(g)
 				? slot_make_unbounded(SLOT_TAKEN, lap, cell)
 				: slot_make(SLOT_TAKEN, lap, cell));
@@ -412,6 +415,10 @@ static void look_at_cell(struct exam *exam, uint32_t cell, uint64_t word)
 	const char *what;
 	uint64_t again;
 
+	/* A receiver's that waited, and no message's. */
+	if (hold_state(word) == HOLD_POINT &&
+	    exam->geometry.capacity_msgs == 0)
+		return;
 	if (hold_state(word) > HOLD_HELD_DEAD) {
 		exam_note(exam, TOL_FINDING_DAMAGE, EXAM_NO_POSITION,
 			  "its state makes no sense: a message in it is lost",

@@ -263,9 +263,38 @@ static void look_at_unbounded(struct exam *exam)
 	}
 }
 
+/* ---- capacity 0: those who wait, and no messages ---- */
+
+static void look_at_meeting(struct exam *exam)
+{
+	uint64_t words[MEET_SLOTS];
+
+	exam->tail = exam->head.tail;
+	read_slots(exam, words, MEET_SLOTS, 0);
+	for (uint64_t i = 0; i < MEET_SLOTS; i++) {
+		unsigned int state = meet_state(words[i]);
+		bool has_offer = state == MEET_OFFER || state == MEET_MATCHED;
+		bool has_request = state == MEET_REQUEST ||
+				   state == MEET_MATCHED;
+
+		if (state >= MEET_EMPTY && state <= MEET_GONE &&
+		    !(has_offer && meet_offer(words[i]) == MEET_NONE) &&
+		    !(has_request && meet_request(words[i]) == MEET_NONE))
+			continue;
+		exam_note(exam, TOL_FINDING_DAMAGE, EXAM_NO_POSITION,
+			  "who waits there makes no sense", "slot %llu",
+			  (unsigned long long)i);
+	}
+}
+
 int exam_ring(struct exam *exam)
 {
 	uint64_t *words;
+
+	if (exam->geometry.capacity_msgs == 0) {
+		look_at_meeting(exam);
+		return 0;
+	}
 
 	if (mailbox_is_unbounded(&exam->geometry)) {
 		look_at_unbounded(exam);

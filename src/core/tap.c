@@ -127,18 +127,31 @@ static void remove_file(const struct tol_link *link)
 	space_close(&space);
 }
 
+/* How many were sent, ever. */
+static int find_tail(struct tol_link *link, uint64_t *ret_position)
+{
+	struct bell_waiter waiter;
+	int err = link_check(link);
+
+	if (err < 0)
+		return err;
+	/* Capacity 0: it counts those that have met. */
+	if (link->is_meeting) {
+		*ret_position = load_acquire_64(&link->head->tail);
+		return 0;
+	}
+	bell_begin(&waiter, link, BELL_RECEIVERS, TOL_NOWAIT);
+	err = ring_find_tail(link, ret_position);
+	bell_end(&waiter);
+	return err;
+}
+
 /* From the announcement on, all that is sent is either shown or missed. */
 static int begin(struct tap *tap)
 {
-	struct bell_waiter waiter;
-	int err;
-
 	if (!announce(tap->tapped, tap->number))
 		return -EUSERS;
-	bell_begin(&waiter, tap->tapped, BELL_RECEIVERS, TOL_NOWAIT);
-	err = ring_find_tail(tap->tapped, &tap->start_position);
-	bell_end(&waiter);
-	return err;
+	return find_tail(tap->tapped, &tap->start_position);
 }
 
 int tap_open(const struct space *space, const char *name, unsigned int flags,
@@ -235,19 +248,6 @@ int tap_fetch(struct tol_link *link, const struct reading *reading, void *buf,
 		copy_unsettled(buf, bytes + sizeof(tapped),
 			       (size_t)shown_bytes);
 	return 0;
-}
-
-static int find_tail(struct tol_link *link, uint64_t *ret_position)
-{
-	struct bell_waiter waiter;
-	int err = link_check(link);
-
-	if (err < 0)
-		return err;
-	bell_begin(&waiter, link, BELL_RECEIVERS, TOL_NOWAIT);
-	err = ring_find_tail(link, ret_position);
-	bell_end(&waiter);
-	return err;
 }
 
 /* What was shown is what has ever been in the tap's own mailbox. */
