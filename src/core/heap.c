@@ -32,7 +32,6 @@
 
 #include "core/collect.h"
 #include "core/hold.h"
-#include "core/inside.h"
 #include "core/participant.h"
 #include "core/ring.h"
 

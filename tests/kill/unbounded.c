@@ -176,6 +176,8 @@ static uint64_t take_in_order(void)
 {
 	uint64_t number, count = 0;
 
+	/* Which gives back what it can, and no more. */
+	must(tol_space_clean(NULL, 0, NULL, NULL) >= 0);
 	while (take_number(link_here, &number))
 		must_be((int64_t)number, (int64_t)count++);
 	return count;
