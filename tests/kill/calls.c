@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Send and receive that do not wait, all sizes, and the sleeper they wake. */
 #include <errno.h>
+#include <string.h>
 
 #include "world.h"
 
@@ -75,6 +76,61 @@ static void fill_and_receiver(void)
 	start_sleeping_receiver(0);
 }
 
+/* ---- somebody taps ---- */
+
+static struct tol_link *tap;
+
+static void fill_and_tap(void)
+{
+	world_fill();
+	must_be(tol_open(&tap, "box:tap", NULL), 0);
+}
+
+static void fill_and_tap_and_receiver(void)
+{
+	fill_and_tap();
+	start_sleeping_receiver(0);
+}
+
+/* What was sent is shown or missed; and the tap goes on. */
+static void check_tap(void)
+{
+	uint64_t sent = look().sent_msgs, shown = 0;
+	struct tol_message message;
+	ssize_t n;
+
+	must_be(tol_send(link_here, "shown...", 8, TOL_NOWAIT), 0);
+	must_be(tol_recv(link_here, scratch(), BODY_MAX_BYTES, TOL_NOWAIT), 8);
+	do {
+		n = tol_recv_message(tap, scratch(), BODY_MAX_BYTES,
+				     TOL_NOWAIT, &message);
+		shown += n >= 0;
+	} while (n >= 0 && message.position < sent);
+	must_be(n, 8);
+	must_be(memcmp(scratch(), "shown...", 8), 0);
+	must_be(tol_recv(tap, scratch(), BODY_MAX_BYTES, TOL_NOWAIT), -EAGAIN);
+	must_be(tol_tap_missed(tap),
+		(int64_t)(sent + 1 - (uint64_t)scenario->passed - shown));
+	must(tol_tap_missed(tap) <= 1);
+	tol_close(tap);
+}
+
+static bool check_send_tapped(void)
+{
+	bool happened = check_send();
+
+	check_tap();
+	return happened;
+}
+
+static bool check_send_tapped_to_sleeper(void)
+{
+	bool happened = check_send_to_sleeper();
+
+	check_tap();
+	return happened;
+}
+
 static void fill_and_sender(void)
 {
 	world_fill();
@@ -112,6 +168,12 @@ void resumed_send(void)
 		must_be(victims_seen, 0);
 	}
 	check_usable(link_here);
+}
+
+static void resumed_send_tapped(void)
+{
+	resumed_send();
+	check_tap();
 }
 
 /* One message is left for it, unless it has one already. */
@@ -191,6 +253,15 @@ const struct scenario call_scenarios[] = {
 	  .prepare = open_victim, .check = check_send_to_sleeper,
 	  .flip = "ring_publish", .others = others_wake_receiver,
 	  .resumed = resumed_send, .variants = 1 },
+	{ SEND("send, tapped", 14, 0, 100), .set_up = fill_and_tap,
+	  .prepare = open_and_warm_up, .check = check_send_tapped,
+	  .flip = "ring_publish", .others = others_use_it,
+	  .resumed = resumed_send_tapped, .variants = 1 },
+	{ SEND("send to a sleeper, tapped", 15, 0, 8),
+	  .set_up = fill_and_tap_and_receiver, .prepare = open_victim,
+	  .check = check_send_tapped_to_sleeper, .flip = "ring_publish",
+	  .others = others_wake_receiver, .resumed = resumed_send_tapped,
+	  .variants = 1 },
 	{ RECV("recv, empty", 0, 0, 8), PLAIN, .check = check_recv,
 	  STOPPED_RECV },
 	{ RECV("recv, the only one", 0, 1, 32), PLAIN, RECEIVED,
