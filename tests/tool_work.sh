@@ -3,6 +3,9 @@
 # tolsey work from outside: what becomes of messages, jobs and workers, and what
 # goes with a message.
 set -u
+# In the background of a shell Ctrl-C is ignored, and a shell cannot change that.
+[ -n "${SIGNALS_ARE_USUAL-}" ] || SIGNALS_ARE_USUAL=1 exec \
+	env --default-signal=INT,TERM,HUP bash "$0" "$@"
 cd "$(dirname "$0")/.." || exit 1
 tool=${TOLSEY:-$PWD/build/tolsey}
 case $tool in /*) ;; *) tool=$PWD/$tool ;; esac
@@ -86,6 +89,7 @@ start() {
 }
 
 finish() {
+	until_true is_gone "$worker" || kill -9 "$worker"
 	wait "$worker" 2>/dev/null
 	is "$1: status" $? "$2"
 }
