@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory of an unbounded mailbox: doc/mailbox-protocol.md, section 6;
+ * Memory of an unbounded mailbox: doc/mailbox-protocol.md, section 8;
  * src/core/ring_unbounded.c, heap.c, collect.c.
  *
  * A ring of RING slots, each a granule of its own that is backed with memory

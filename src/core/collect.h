@@ -4,7 +4,7 @@
 
 /*
  * Giving memory of consumed messages back to the system, while others go on:
- * doc/mailbox-protocol.md, section 7.
+ * doc/mailbox-protocol.md, section 8.
  */
 
 #include "core/link.h"

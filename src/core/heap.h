@@ -5,7 +5,7 @@
 /*
  * The pool of an unbounded mailbox, and of one with a limit of memory: chunks
  * that anybody may use again, or give back, once their messages are consumed.
- * doc/mailbox-protocol.md, section 7. The calls are those of pool.h. The caller is
+ * doc/mailbox-protocol.md, section 8. The calls are those of pool.h. The caller is
  * inside (core/inside.h).
  */
 

@@ -4,7 +4,7 @@
 
 /*
  * Who is inside a call on a mailbox with a heap: doc/mailbox-protocol.md,
- * section 7; models/unbounded.pml.
+ * section 8; models/unbounded.pml.
  *
  * A call enters before it reads any mark (punched_below, ring_backed, a page or
  * a chunk word), and leaves when it touches the ring and the heap no more. Whoever

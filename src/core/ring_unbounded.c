@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The ring of an unbounded mailbox: as ring.c, but so long that it is never full,
- * and with memory only where messages are. doc/mailbox-protocol.md, section 7;
+ * and with memory only where messages are. doc/mailbox-protocol.md, section 8;
  * models/unbounded.pml.
  *
  * Memory comes and goes in granules. Who comes to ring_backed backs the next
