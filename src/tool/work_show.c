@@ -48,6 +48,8 @@ void work_show_clear(struct work_show *show)
 	fflush(stderr);
 	show->is_shown = 0;
 	show->is_changed = 1;
+	/* It is back at once: output must not keep it away. */
+	show->next_ns = 0;
 }
 
 void work_show_relay(struct work_show *show)
