@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: MIT
 # The command from outside: what each command prints, and its exit status.
 set -u
+# In the background of a shell Ctrl-C is ignored, and a shell cannot change that.
+[ -n "${SIGNALS_ARE_USUAL-}" ] || SIGNALS_ARE_USUAL=1 exec \
+	env --default-signal=INT,TERM,HUP bash "$0" "$@"
 cd "$(dirname "$0")/.." || exit 1
 tool=${TOLSEY:-$PWD/build/tolsey}
 case $tool in /*) ;; *) tool=$PWD/$tool ;; esac
