@@ -39,7 +39,7 @@
  * Who found nothing and collected does so again after this time only, or a mailbox
  * that is often empty for a moment would do nothing else.
  */
-#define AGAIN_NS 10000000
+#define AGAIN_NS 30000000
 
 struct collection {
 	struct tol_link *link;
