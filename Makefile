@@ -169,8 +169,10 @@ demo: demo-programs
 bench: bench-programs
 	@bench/run '$(abspath $(O))'
 
-# The calls that a page is about: man finds it by each.
-names_of = $(shell sed -n 's/^\.Nm \(tol_[a-z_]*\).*/\1/p' $(1))
+# The calls that a page is about, but for the one that it is named after: man
+# finds it by each.
+names_of = $(filter-out $(basename $(notdir $(1))), \
+	$(shell sed -n 's/^\.Nm \(tol_[a-z_]*\).*/\1/p' $(1)))
 MAN_3_DIR := $(DESTDIR)$(MANDIR)/man3
 
 PC := $(DESTDIR)$(LIBDIR)/pkgconfig/tolsey.pc
