@@ -41,7 +41,7 @@ struct scenario {
 
 /* Ends with an entry without a name. */
 extern const struct scenario self_scenarios[], call_scenarios[],
-	waiting_scenarios[], holding_scenarios[], unbounded_scenarios[],
+	waiting_scenarios[], holding_scenarios[], meeting_scenarios[], unbounded_scenarios[],
 	object_scenarios[], recovery_scenarios[],
 	segment_scenarios[];
 

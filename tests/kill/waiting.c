@@ -4,6 +4,7 @@
 
 #include "core/link.h"
 #include "layout/mailbox.h"
+#include "waiting.h"
 #include "world.h"
 
 static void make_room(void)
@@ -38,7 +39,7 @@ static int sleep_shortly(const struct futex_word *words, unsigned int count,
 
 static struct futex_ops fake_ops;
 
-static int open_with_fake_clock(void)
+int open_with_fake_clock(void)
 {
 	int err = open_victim();
 
@@ -51,13 +52,13 @@ static int open_with_fake_clock(void)
 	return 0;
 }
 
-static void op_send_timed(void)
+void op_send_timed(void)
 {
 	shared->result = tol_send(link_victim, scratch(), scenario->size_bytes,
 				  TOL_SECS(1));
 }
 
-static void op_recv_timed(void)
+void op_recv_timed(void)
 {
 	receive_as_victim(TOL_SECS(1));
 }

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* Capacity 0: those who meet, and those who wait and give up. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/sys.h"
+#include "layout/mailbox.h"
+#include "waiting.h"
+#include "world.h"
+
+static void make_meeting(void)
+{
+	must_be(tol_mailbox_create("box", 0, NULL), 1);
+	must_be(tol_open(&link_here, "box", NULL), 0);
+}
+
+static void meeting_and_receiver(void)
+{
+	make_meeting();
+	start_sleeping_receiver(0);
+}
+
+static void meeting_and_sender(void)
+{
+	make_meeting();
+	start_sleeping_sender(0);
+}
+
+/* The first place, seen without touching anything. */
+static unsigned int first_place(void)
+{
+	uint64_t word;
+	int dir_fd = sys_open_dir(space);
+	int fd = sys_open_read(dir_fd, "box");
+
+	sys_close(dir_fd);
+	must(fd >= 0);
+	must(sys_pread(fd, &word, sizeof(word), MAILBOX_PAGE_BYTES) ==
+	     sizeof(word));
+	sys_close(fd);
+	return meet_laps_ahead(word, 0) > 0 ? MEET_EMPTY : meet_state(word);
+}
+
+/* Nobody waits any more; and then two meet. */
+static void check_meeting(void)
+{
+	uint64_t number = SLEEPERS_NUMBER;
+
+	must_be(tol_send(link_here, &number, 8, TOL_NOWAIT), -EAGAIN);
+	must_be(tol_recv(link_here, &number, 8, TOL_NOWAIT), -EAGAIN);
+	start_sleeping_receiver(SLEEPERS_MAX - 1);
+	must_be(tol_send(link_here, &number, 8, TOL_NOWAIT), 0);
+	must_be(end_sleeper(SLEEPERS_MAX - 1), 8);
+	must(tol_space_clean(NULL, 0, NULL, NULL) >= 0);
+	must_be(look().dead_count, 0);
+	must(look().held_msgs == 0);
+}
+
+/* Who waited is woken without anybody's help. */
+static bool check_send_meets(void)
+{
+	bool happened = first_place() != MEET_REQUEST;
+	uint64_t number = 0;
+
+	if (!happened)
+		must_be(tol_send(link_here, &number, 8, TOL_NOWAIT), 0);
+	must_be(end_sleeper(0), 8);
+	must_be(shared->sleepers[0].from,
+		happened ? victim_pid : shared->sleepers[0].from);
+	check_meeting();
+	return happened;
+}
+
+/* The sender's message is not lost, unless the dead one had it. */
+static bool check_recv_meets(void)
+{
+	bool happened = first_place() != MEET_OFFER;
+	uint64_t number = 0;
+	ssize_t n;
+
+	if (happened)
+		must_be(end_sleeper(0), 0);
+	n = tol_recv(link_here, &number, 8, TOL_NOWAIT);
+	must(n == 8 || (happened && n == -EAGAIN));
+	if (!happened)
+		must_be(end_sleeper(0), 0);
+	if (n == 8)
+		must_be((int64_t)number, SLEEPERS_NUMBER);
+	check_meeting();
+	return happened;
+}
+
+/* It leaves no trace. */
+static bool check_gave_up(void)
+{
+	check_meeting();
+	return false;
+}
+
+/* What it was given comes back, or it was done with it. */
+static bool check_waited(void)
+{
+	take_all_by(link_here, 1);
+	check_meeting();
+	return count_missing() > 0;
+}
+
+#define MEETS(name_, op_)						\
+	.name = name_, .size_bytes = 8, .prepare = open_victim, .op = op_
+#define GIVES_UP(name_, op_)						\
+	.name = name_, .size_bytes = 8, .set_up = make_meeting,		\
+	.prepare = open_with_fake_clock, .op = op_, .check = check_gave_up
+
+const struct scenario meeting_scenarios[] = {
+	{ MEETS("send, meeting one that waits", op_send),
+	  .set_up = meeting_and_receiver, .check = check_send_meets,
+	  .flip = "meet_match" },
+	{ MEETS("recv, meeting one that waits", op_recv),
+	  .set_up = meeting_and_sender, .check = check_recv_meets,
+	  .flip = "meet_match" },
+	{ MEETS("send, meeting nobody", op_send), .set_up = make_meeting,
+	  .check = check_gave_up },
+	{ GIVES_UP("send, meeting nobody in time", op_send_timed) },
+	{ GIVES_UP("recv, meeting nobody in time", op_recv_timed) },
+	{ MEETS("recv, asleep, then met", op_recv_forever),
+	  .set_up = make_meeting, .act = put, .check = check_waited,
+	  .flip = "hold_ack" },
+	{ .name = NULL },
+};
