@@ -587,7 +587,8 @@ struct tol_take_opts {
  * then tol_ack() says -ESTALE, and the body may be overwritten. The first receiver
  * that calls finds out about an end; one that sleeps does within 5 ms.
  * With max_tries a message that has been taken so often is not taken again: it
- * becomes a dead letter, and can be had from the address NAME:dead.
+ * becomes a dead letter, and can be had from the address NAME:dead; by tol_return()
+ * at once, otherwise when a receiver comes that takes with such a limit.
  *
  * Return: 0; -EUSERS 65536 are held or dead letters; errors as tol_recv(); a
  *	mapping of a large body failed: -ENOMEM, -EMFILE: the message stays

@@ -201,6 +201,9 @@ START_TEST(dead_letters)
 		ck_assert_uint_eq(message.position, 0);
 		ck_assert_int_eq(tol_return(link, &message), 0);
 	}
+	/* At once, although nobody has come to take it again. */
+	ck_assert_uint_eq(look().dead_msgs, 1);
+	ck_assert_uint_eq(look().queued_msgs, 1);
 	ck_assert_int_eq(tol_take(link, TOL_NOWAIT, &thrice, &message), 0);
 	ck_assert_uint_eq(message.position, 1);
 	ck_assert_int_eq(tol_ack(link, &message), 0);
@@ -214,6 +217,33 @@ START_TEST(dead_letters)
 	is_empty(link);
 	ck_assert_uint_eq(get(dead), 1);
 	is_empty(dead);
+	tol_close(dead);
+	unmake(link);
+}
+END_TEST
+
+/* A holder of the last try that does not return it: whoever takes next. */
+START_TEST(dead_letter_by_lease)
+{
+	struct tol_take_opts once = { .max_tries = 1, .lease_ns = 1 };
+	struct tol_link *link = make(3), *dead = open_address("box:dead");
+	static char large[3 << 20];
+	struct tol_message message, none;
+
+	/* In a file: it is mapped under its handle. */
+	ck_assert_int_eq(tol_send(link, large, sizeof(large), TOL_NOWAIT), 0);
+	ck_assert_int_eq(tol_take(link, TOL_NOWAIT, &once, &message), 0);
+	ck_assert_uint_eq(message.size_bytes, sizeof(large));
+	while (look().dead_msgs == 0)
+		ck_assert_int_eq(tol_take(link, TOL_MSECS(1), &once, &none),
+				 -ETIMEDOUT);
+	ck_assert_int_eq(tol_return(link, &message), -ESTALE);
+	once.lease_ns = 0;
+	ck_assert_int_eq(tol_take(dead, TOL_NOWAIT, &once, &message), 0);
+	ck_assert_int_eq(tol_return(dead, &message), 0);
+	ck_assert_uint_eq(look().dead_msgs, 1);
+	ck_assert_int_eq(tol_take(dead, TOL_NOWAIT, NULL, &message), 0);
+	ck_assert_int_eq(tol_ack(dead, &message), 0);
 	tol_close(dead);
 	unmake(link);
 }
@@ -662,6 +692,7 @@ int main(void)
 	tcase_add_test(tests, returned_ones_go_first);
 	tcase_add_test(tests, tries_are_counted);
 	tcase_add_test(tests, dead_letters);
+	tcase_add_test(tests, dead_letter_by_lease);
 	tcase_add_test(tests, death_of_the_holder);
 	tcase_add_test(tests, death_is_seen_by_a_busy_receiver);
 	tcase_add_test(tests, close_returns);

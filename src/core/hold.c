@@ -438,6 +438,16 @@ bool hold_bury(struct tol_link *link, const struct hold *hold)
 	return put(link, &seen, HOLD_KIND_DEAD);
 }
 
+void hold_bury_returned(struct tol_link *link, uint32_t cell, uint32_t grant)
+{
+	struct hold hold;
+
+	if (hold_look_at(link, cell, &hold) &&
+	    hold_state(hold.word) == HOLD_RETURNED &&
+	    hold_grant(hold.word) == grant)
+		hold_bury(link, &hold);
+}
+
 /* ---- what its owner does ---- */
 
 static bool is_held(uint64_t word)

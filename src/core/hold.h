@@ -83,6 +83,9 @@ uint32_t hold_tries(const struct hold_layout *record, const struct hold *hold);
 /* It came back once too often. Return: true, or somebody was faster */
 bool hold_bury(struct tol_link *link, const struct hold *hold);
 
+/* The same by its last holder, who has just returned it. */
+void hold_bury_returned(struct tol_link *link, uint32_t cell, uint32_t grant);
+
 /*
  * For its owner, by the grant: done with, back, or later. A lease that has ended
  * is not there any more.

@@ -29,6 +29,8 @@ static void set_body(struct receiving *r, const struct reading *reading,
 		     const struct hold *hold, void *address)
 {
 	r->ret_message->hold = make_handle(hold);
+	if (r->take->max_tries && r->ret_message->tries >= r->take->max_tries)
+		r->ret_message->hold |= HANDLE_LAST_TRY;
 	if (reading->body.size_bytes == 0)
 		return;
 	r->ret_message->body = address ? address

@@ -10,6 +10,9 @@
 #include "core/ring.h"
 #include "core/tap.h"
 
+/* In a handle: who has it was told not to have it taken again. */
+#define HANDLE_LAST_TRY (UINT64_C(1) << 62)
+
 /* One call. */
 struct receiving {
 	struct tol_link *link;

@@ -29,6 +29,7 @@ int tol_take(struct tol_link *link, int64_t timeout_ns,
 
 struct handle {
 	uint32_t cell, grant;
+	uint64_t key;	/* of its map, if it has one */
 };
 
 static int check_handle(struct tol_link *link,
@@ -37,8 +38,9 @@ static int check_handle(struct tol_link *link,
 {
 	if (!link || !message || !(message->hold >> 63))
 		return -EINVAL;
-	ret_handle->cell = (uint32_t)(message->hold >> 32) & 0x7fffffff;
+	ret_handle->cell = (uint32_t)(message->hold >> 32) & 0x3fffffff;
 	ret_handle->grant = (uint32_t)message->hold;
+	ret_handle->key = message->hold & ~HANDLE_LAST_TRY;
 	return link_check(link);
 }
 
@@ -61,7 +63,7 @@ int tol_ack(struct tol_link *link, const struct tol_message *message)
 			  body_look(link, (uint32_t)unit, &reading) == 0;
 	}
 	err = hold_ack(link, handle.cell, handle.grant);
-	maps_remove(link, message->hold);
+	maps_remove(link, handle.key);
 	if (err == 0 && is_read)
 		body_consume(link, &reading, UINT64_MAX);
 	inside_leave(link);
@@ -78,8 +80,11 @@ int tol_return(struct tol_link *link, const struct tol_message *message)
 		return err;
 	bell_begin(&waiter, link, BELL_RECEIVERS, TOL_NOWAIT);
 	err = hold_return(link, handle.cell, handle.grant);
+	/* Killed in between: the next one who takes does it. */
+	if (err == 0 && message->hold & HANDLE_LAST_TRY)
+		hold_bury_returned(link, handle.cell, handle.grant);
 	bell_end(&waiter);
-	maps_remove(link, message->hold);
+	maps_remove(link, handle.key);
 	return err;
 }
 
