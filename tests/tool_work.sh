@@ -171,6 +171,63 @@ test_returned() {
 	t rm w
 }
 
+# At least so many milliseconds between two tries, of which a line each is there.
+gap_ms() {
+	set -- "$1" "$2" "$(sed -n "$1p" "$work/dir/times")" \
+		"$(sed -n "$2p" "$work/dir/times")"
+	echo $((($4 - $3) / 1000000))
+}
+
+# A message that always fails must not keep a CPU busy, nor hold up the others.
+test_pauses() {
+	local rest
+	begin w
+	printf 'bad\ngood\n' | t send w --lines
+	# shellcheck disable=SC2016
+	start w -j 2 -- sh -c 'read -r n; [ "$n" = good ] && exec touch "$work/dir/good"
+		date +%s%N >> "$work/dir/times"; exit 1'
+	until_true test -e "$work/dir/good" || bad 'the others go on'
+	until_true has_lines 4 "$work/dir/times" || bad 'four tries'
+	holds 'a pause' [ "$(gap_ms 1 2)" -ge 100 ]
+	holds 'a longer one' [ "$(gap_ms 2 3)" -ge 200 ]
+	holds 'a still longer one' [ "$(gap_ms 3 4)" -ge 400 ]
+	# It is held now, or comes back in a moment; interrupted, it is back at once.
+	kill -INT "$worker"
+	finish 'Ctrl-C in a pause' 130
+	is 'it is back' "$(of w queued_msgs) $(of w held_msgs)" '1 0'
+	has 'it is back' '"body":"bad"' <(t recv w --nowait --json)
+
+	# A lease as short as can be does not end in a pause.
+	t send w bad
+	# shellcheck disable=SC2016
+	t work w --drain --lease 20s --max-tries 3 --json -- false \
+		> "$work/out" 2>"$work/err"
+	is 'results' "$(grep -o '"try":.,"result":"[a-z_]*"' "$work/out" |
+		tr -d '\n')" '"try":1,"result":"returned""try":2,"result":"returned""try":3,"result":"dead_letter"'
+	# Killed in a pause: it comes back at once.
+	t send w bad
+	# shellcheck disable=SC2016
+	start w -- sh -c 'echo >> "$work/dir/runs"; exit 1'
+	until_true has_lines 3 "$work/dir/runs" || bad 'three tries'
+	kill -9 "$worker"
+	wait "$worker" 2>/dev/null
+	rest=$(t recv w --nowait --lines)
+	is 'killed in a pause' "$rest" bad
+	t rm w
+}
+
+# With -n nobody comes to look after the last try: it is a dead letter all the same.
+test_last_try() {
+	begin w
+	t send w bad
+	t work w -n 1 --max-tries 1 -- false 2>"$work/err"
+	is 'last try' $? 1
+	has 'last try' "1 messages became dead letters" "$work/err"
+	is 'last try' "$(of w dead_msgs) $(of w queued_msgs)" '1 0'
+	is 'last try' "$(t recv w:dead --nowait)" bad
+	t rm w
+}
+
 test_dead_letters() {
 	begin w
 	printf 'good\nbad\n' | t send w --lines --tag 5
@@ -492,7 +549,7 @@ test_terminal() {
 	local escape
 	if ! command -v script >/dev/null ||
 		! script -qec true /dev/null </dev/null >/dev/null 2>&1; then
-		skipped=$((skipped + 7)) reasons="$reasons no script(1);"
+		skipped=$((skipped + 8)) reasons="$reasons no script(1);"
 		return
 	fi
 	escape=$(printf '\033')
@@ -529,6 +586,24 @@ test_terminal() {
 	wait $script
 	has 'Ctrl-C on a terminal' 'status 130' "$work/out"
 	is 'Ctrl-C does not reach the job' "$(cat "$work/dir/bodies")" x
+	# A job that prints without end does not keep signals away.
+	t send w x
+	rm -f "$work/dir/ended"
+	set -m
+	# shellcheck disable=SC2016
+	SHELL=/bin/sh script -qec '"$tool" work w -- yes & worker=$!
+		echo $worker > "$work/dir/worker"
+		wait $worker; echo $? > "$work/dir/ended"' \
+		/dev/null < /dev/null > "$work/out" 2>&1 &
+	script=$!
+	set +m
+	until_true grep -q '^y' "$work/out" || bad 'it prints'
+	worker=$(cat "$work/dir/worker")
+	until_true eval 'kill -TERM $worker 2>/dev/null; [ -s "$work/dir/ended" ]'
+	is 'a job that prints without end' "$(cat "$work/dir/ended")" 143
+	[ -s "$work/dir/ended" ] || kill -9 "$worker"
+	wait $script
+	t recv w --all > /dev/null
 	t rm w
 }
 
@@ -570,7 +645,7 @@ test_send_options() {
 	t rm w
 }
 
-for test in done environment returned dead_letters many_at_once bodies lease \
+for test in done environment returned pauses last_try dead_letters many_at_once bodies lease \
 	killed drain_waits all_killed interrupted ends_of_the_mailbox cannot_start \
 	json terminal send_options; do
 	"test_$test"

@@ -104,6 +104,12 @@ static void stop(struct work *work)
 	taker_stop(&work->taker);
 }
 
+static int takes_more(const struct work *work)
+{
+	return !work->is_stopping && signals_count == 0 &&
+		(work->count == 0 || work->taken < work->count);
+}
+
 static void fail(struct work *work, int status)
 {
 	if (work->status == STATUS_DONE)
@@ -166,6 +172,54 @@ static int is_last_try(const struct work *work,
 		message->tries >= work->opts.max_tries;
 }
 
+/*
+ * A message that fails is not tried again at once, or one that always fails would
+ * keep a CPU busy. It is held meanwhile, and keeps its place among the jobs: with
+ * one at a time nothing overtakes it.
+ *
+ * Return: 1 it waits; 0 it is to be returned now
+ */
+static int pause_message(struct work *work, struct job *job)
+{
+	int64_t pause_ns = PAUSE_FIRST_NS, lease_ns = 0;
+	uint32_t i;
+
+	if (!takes_more(work) || is_last_try(work, &job->message))
+		return 0;
+	for (i = 1; i < job->message.tries && pause_ns < PAUSE_MAX_NS; i++)
+		pause_ns *= 2;
+	if (pause_ns > PAUSE_MAX_NS)
+		pause_ns = PAUSE_MAX_NS;
+	if (work->opts.lease_ns != 0)
+		lease_ns = pause_ns + LEASE_MARGIN_NS;
+	if (tol_extend(work->link, &job->message, lease_ns) != 0)
+		return 0;
+	job->state = JOB_WAITS;
+	job->signal_ns = now_ns() + pause_ns;
+	work->show.waiting++;
+	work->show.is_changed = 1;
+	return 1;
+}
+
+/* Its pause is over: for whoever comes first. */
+static void end_pause(struct work *work, struct job *job)
+{
+	tol_return(work->link, &job->message);
+	job->state = JOB_FREE;
+	work->show.waiting--;
+	work->show.is_changed = 1;
+}
+
+/* Those that we would not take again need not wait for us. */
+static void end_pauses(struct work *work)
+{
+	uint64_t i;
+
+	for (i = 0; work->show.waiting != 0 && i < work->jobs_count; i++)
+		if (work->jobs[i].state == JOB_WAITS)
+			end_pause(work, &work->jobs[i]);
+}
+
 static void give_back(struct work *work, const struct tol_message *message)
 {
 	/* A lease that has ended, or a removed mailbox, has done it already. */
@@ -175,13 +229,16 @@ static void give_back(struct work *work, const struct tol_message *message)
 		work->show.dead++;
 }
 
-static enum result end_message(struct work *work, const struct job *job,
-			       int status)
+static enum result end_message(struct work *work, struct job *job, int status)
 {
 	int error;
 
 	if (job->state != JOB_RUNS || !WIFEXITED(status) ||
 	    WEXITSTATUS(status) != 0) {
+		if (pause_message(work, job)) {
+			work->show.failed++;
+			return RESULT_RETURNED;
+		}
 		give_back(work, &job->message);
 		return is_last_try(work, &job->message) ? RESULT_DEAD :
 			RESULT_RETURNED;
@@ -205,7 +262,8 @@ static void end_job(struct work *work, struct job *job, int status)
 
 	if (work->as_json)
 		tell_json(work, job, status, result);
-	job->state = JOB_FREE;
+	if (job->state != JOB_WAITS)
+		job->state = JOB_FREE;
 	work->show.running--;
 	work->show.is_changed = 1;
 }
@@ -215,7 +273,7 @@ static struct job *job_of(struct work *work, pid_t pid)
 	uint64_t i;
 
 	for (i = 0; i < work->jobs_count; i++)
-		if (work->jobs[i].state != JOB_FREE && work->jobs[i].pid == pid)
+		if (work->jobs[i].state >= JOB_RUNS && work->jobs[i].pid == pid)
 			return &work->jobs[i];
 	return NULL;
 }
@@ -312,9 +370,8 @@ static void begin_job(struct work *work, const struct tol_message *message)
 /* A signal that came a moment ago counts: what follows it is not taken. */
 static int has_room(const struct work *work)
 {
-	return !work->is_stopping && signals_count == 0 &&
-		work->show.running < work->jobs_count &&
-		(work->count == 0 || work->taken < work->count);
+	return takes_more(work) &&
+		work->show.running + work->show.waiting < work->jobs_count;
 }
 
 /* Return: 0 and a message; -EINPROGRESS none yet; else as tol_take() */
@@ -379,7 +436,8 @@ static int is_held_elsewhere(struct work *work)
 
 static int is_over(struct work *work)
 {
-	if (work->show.running != 0 || work->is_asked)
+	if (work->show.running != 0 || work->show.waiting != 0 ||
+	    work->is_asked)
 		return 0;
 	if (work->is_stopping ||
 	    (work->count != 0 && work->taken >= work->count))
@@ -398,7 +456,7 @@ static void end_running(struct work *work, int number)
 	for (i = 0; i < work->jobs_count; i++) {
 		struct job *job = &work->jobs[i];
 
-		if (job->state == JOB_FREE)
+		if (job->state < JOB_RUNS)
 			continue;
 		job->state = number == SIGKILL ? JOB_KILLED : JOB_ENDS;
 		job->signal_ns = number == SIGKILL ? INT64_MAX :
@@ -430,6 +488,12 @@ static int64_t heed_limits(struct work *work)
 
 		if (job->state == JOB_FREE)
 			continue;
+		if (job->signal_ns <= at_ns && job->state == JOB_WAITS) {
+			end_pause(work, job);
+			/* It is for us to look for it. */
+			next_ns = at_ns;
+			continue;
+		}
 		if (job->signal_ns <= at_ns && job->state == JOB_RUNS) {
 			job->state = JOB_ENDS;
 			job->is_over_time = 1;
@@ -481,6 +545,8 @@ static void work_loop(struct work *work)
 		reap(work);
 		work->look_ns = INT64_MAX;
 		take_messages(work);
+		if (!takes_more(work))
+			end_pauses(work);
 		if (is_over(work))
 			return;
 		due_ns = heed_limits(work);
@@ -678,9 +744,10 @@ const struct command cmd_work = {
 		 "                   [--drain] [--json] -- COMMAND...",
 	.help = "\n"
 "The message is the command's standard input. Exit status 0: it is done with.\n"
-"Anything else returns it, and it is tried again, by any worker, ahead of newer\n"
-"ones. The command has TOLSEY_MAILBOX, TOLSEY_TAG, TOLSEY_SENDER,\n"
-"TOLSEY_SENDER_UID, TOLSEY_TRY and TOLSEY_POSITION in its environment.\n"
+"Anything else returns it after a pause, 0.1 s at first and 10 s at most, and any\n"
+"worker tries it again, ahead of newer ones. The command has TOLSEY_MAILBOX,\n"
+"TOLSEY_TAG, TOLSEY_SENDER, TOLSEY_SENDER_UID, TOLSEY_TRY and TOLSEY_POSITION in\n"
+"its environment.\n"
 "Ctrl-C: what runs is finished. Again: it is ended, and its messages returned.\n\n"
 "  -j, --jobs N        that many at once; else 1\n"
 "      --max-tries K   failed so often: a dead letter, see 'recv NAME:dead'\n"

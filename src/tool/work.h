@@ -10,6 +10,10 @@
 
 #define JOBS_MAX 1024
 
+/* Before a message that failed is tried again: twice as long each time. */
+#define PAUSE_FIRST_NS TOL_MSECS(100)
+#define PAUSE_MAX_NS TOL_SECS(10)
+
 /* From the request to end until the group is killed. */
 #define KILL_AFTER_NS TOL_SECS(2)
 
@@ -54,6 +58,7 @@ void taker_join(struct taker *taker);
 
 enum job_state {
 	JOB_FREE = 0,
+	JOB_WAITS,		/* it failed: its message is held for a while */
 	JOB_RUNS,
 	JOB_ENDS,		/* was asked to */
 	JOB_KILLED,
@@ -64,7 +69,8 @@ struct job {
 	struct tol_message message;
 	pid_t pid;		/* of its first process and of its group */
 	int64_t started_ns;
-	int64_t signal_ns;	/* when the next signal is due; INT64_MAX never */
+	int64_t signal_ns;	/* when the next signal is due; INT64_MAX never;
+				   of one that waits: when it is returned */
 	int is_over_time;
 };
 
@@ -99,7 +105,7 @@ struct work_show {
 	int is_middle;		/* the last output had no newline at its end */
 	int fd;			/* what jobs print when there is a line, or -1 */
 	int64_t next_ns, sample_ns, fall_ns;
-	uint64_t running, done, failed, dead;
+	uint64_t running, waiting, done, failed, dead;
 	int is_stopping;
 	uint64_t samples[RATE_SAMPLES];
 	int64_t sample_times_ns[RATE_SAMPLES];

@@ -55,12 +55,14 @@ void work_show_clear(struct work_show *show)
 void work_show_relay(struct work_show *show)
 {
 	char text[4096];
+	int rounds = 16;
 	size_t done;
 	ssize_t n;
 
 	if (show->fd < 0)
 		return;
-	while ((n = read(show->fd, text, sizeof(text))) > 0) {
+	/* A pipe's worth at most: signals and limits must not wait for more. */
+	while (rounds-- > 0 && (n = read(show->fd, text, sizeof(text))) > 0) {
 		work_show_clear(show);
 		if (write_all(STDERR_FILENO, text, (size_t)n, &done) != 0)
 			return;
@@ -97,15 +99,19 @@ static double rate(struct work_show *show, int64_t at_ns)
 static void draw(struct work_show *show, double per_second)
 {
 	struct winsize size = { 0 };
-	char text[256];
+	char text[256], waiting[48] = "";
 	size_t width = 80;
 	int n;
 
 	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1)
 		width = size.ws_col;
-	n = snprintf(text, sizeof(text), "%" PRIu64 " running, %" PRIu64
+	if (show->waiting != 0)
+		snprintf(waiting, sizeof(waiting), "%" PRIu64 " waiting, ",
+			 show->waiting);
+	n = snprintf(text, sizeof(text), "%" PRIu64 " running, %s%" PRIu64
 		     " done, %" PRIu64 " failed, %" PRIu64 " dead letters, ",
-		     show->running, show->done, show->failed, show->dead);
+		     show->running, waiting, show->done, show->failed,
+		     show->dead);
 	if (n >= 0 && n < (int)sizeof(text))
 		n += show->is_stopping ?
 			snprintf(text + n, sizeof(text) - (size_t)n,
