@@ -69,6 +69,21 @@ status 2 peek
 status 1 peek none
 status 3 peek jobs:dead
 
+if [ -e /dev/full ]; then
+	"$tool" send jobs one
+	out=$("$tool" peek jobs 2>&1 > /dev/full)
+	is 'peek: nowhere to write' 1 $?
+	has 'peek: nowhere to write' 'cannot write to standard output' "$out"
+fi
+for command in 'send jobs:dead x' 'stat jobs:dead' 'close jobs:dead' \
+	'resize jobs:dead -c 3' 'doctor jobs:dead' 'tap jobs:dead' \
+	'work jobs:tap -- true'; do
+	# shellcheck disable=SC2086
+	status 1 $command
+	has "$command" 'name the mailbox, jobs' "$out"
+done
+status 2 create two --capacity 3 --unbounded
+
 # A tap is there when its file is.
 status 0 purge jobs
 "$tool" tap jobs > "$work/text" 2> "$work/errors" &
@@ -81,15 +96,20 @@ until [ -s "$work/text" ] && [ -s "$work/json" ]; do
 	"$tool" send jobs hello
 	"$tool" recv jobs > /dev/null
 done
-printf 'a\033b' | "$tool" send jobs --tag 7
+e7=$(printf '\303\251\303\251\303\251\303\251\303\251\303\251\303\251')
+e49=$e7$e7$e7$e7$e7$e7$e7
+printf 'x%s' "$e49$e49$e49" | "$tool" send jobs
+printf 'a\033b\302\233c\177%s' "$e7" | "$tool" send jobs --tag 7
 "$tool" close jobs
 wait "$first"
 is 'the end of what is tapped' 0 $?
 wait "$second"
 is 'tap --count' 0 $?
 has 'tap' ' bytes=5 hello' "$(head -n 1 "$work/text")"
-has 'what a terminal should not get' ' tag=7 bytes=3 a?b' \
+has 'what a terminal should not get' " tag=7 bytes=21 a?b??c?$e7" \
 	"$(tail -n 1 "$work/text")"
+has 'not through the middle of a letter' " bytes=295 x$e49$e49" \
+	"$(tail -n 2 "$work/text" | head -n 1)"
 is 'nothing was missed' '' "$(cat "$work/errors")"
 is 'tap --count' 2 "$(wc -l < "$work/json")"
 has 'tap --json' '"sent_bytes":' "$(cat "$work/json")"
@@ -147,6 +167,7 @@ three' "$out"
 printf '\003' | dd of="$TOLSEY_SPACE/jobs" bs=1 seek=128 conv=notrunc \
 	2> /dev/null
 status 1 recv jobs
+has 'what is damaged' "see 'tolsey doctor jobs'" "$out"
 status 0 doctor jobs --repair
 has 'out of quarantine' 'jobs: repaired; 1 messages readable, 0 lost' "$out"
 status 0 recv jobs

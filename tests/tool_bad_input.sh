@@ -334,6 +334,11 @@ test_standard_files() {
 	t send q < / 2> "$work/err"
 	is 'a directory as stdin: status' $? 1
 	check_error 'a directory as stdin' 'input|directory'
+	# A signal that ends a program, unless it minds: the loss is said.
+	head -c 10000 /dev/zero | t send q
+	(ulimit -f 1 && "$tool" recv q > "$work/out") 2> "$work/err"
+	is 'ulimit -f: status' $? 1
+	check_error 'ulimit -f' 'q: cannot write.*message [0-9]+ of 10000 bytes'
 	t rm q
 }
 

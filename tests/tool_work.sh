@@ -491,10 +491,26 @@ test_ends_of_the_mailbox() {
 	has 'none of that name' "create it with 'tolsey create w" "$work/err"
 }
 
+# Whoever started the worker keeps the end of jobs from it.
+test_blocked_signal() {
+	if ! command -v python3 >/dev/null; then
+		skipped=$((skipped + 1)) reasons="$reasons no python3;"
+		return
+	fi
+	begin w
+	t send w x
+	timeout 20 python3 -c 'import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+os.execv(sys.argv[1], sys.argv[1:])' "$tool" work w -n 1 -- true
+	is 'SIGCHLD blocked' $? 0
+	t rm w
+}
+
 test_cannot_start() {
 	begin w
 	t send w x
-	for command in no-such-command-of-tolsey /etc/passwd /nowhere/x ''; do
+	for command in no-such-command-of-tolsey /etc/passwd /nowhere/x '' / \
+		"$work"; do
 		t work w --drain -- "$command" > "$work/out" 2>"$work/err"
 		is "'$command'" $? 1
 		has "'$command'" 'no message was taken' "$work/err"
@@ -647,7 +663,7 @@ test_send_options() {
 
 for test in done environment returned pauses last_try dead_letters many_at_once bodies lease \
 	killed drain_waits all_killed interrupted ends_of_the_mailbox cannot_start \
-	json terminal send_options; do
+	blocked_signal json terminal send_options; do
 	"test_$test"
 done
 t clean > /dev/null

@@ -2,6 +2,7 @@
 /* tolsey peek: messages that wait, as they are, without taking any. */
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "tool.h"
@@ -51,6 +52,7 @@ static int peek_sized(struct peek *peek, struct tol_message *ret_message)
 	}
 }
 
+/* Return: STATUS_DONE, or the exit status */
 static int show(struct peek *peek, const struct tol_message *message)
 {
 	size_t size = message->size_bytes, done = 0;
@@ -67,21 +69,23 @@ static int show(struct peek *peek, const struct tol_message *message)
 			peek->body.data[size++] = '\n';
 		error = write_all(STDOUT_FILENO, peek->body.data, size, &done);
 	}
-	return error;
+	return error == 0 ? STATUS_DONE : say_failed(peek->tool, peek->name,
+						     "cannot write to standard "
+						     "output: %s",
+						     strerror(-error));
 }
 
 static int peek_all(struct peek *peek)
 {
 	struct tol_message message;
-	uint64_t count = 0;
-	int error;
+	int error, status = STATUS_DONE;
 
 	do {
 		error = peek_sized(peek, &message);
 		if (error == 0)
-			error = show(peek, &message);
-		if (error == 0)
-			count++;
+			status = show(peek, &message);
+		if (status != STATUS_DONE)
+			return status;
 		peek->index++;
 	} while (error == 0 && peek->all);
 	/* None is an answer to --all, and no failure of it. */

@@ -54,13 +54,19 @@ static int run_create(struct tool *tool, int argc, char **argv)
 	struct tol_mailbox_opts opts = { 0 };
 	uint64_t capacity_msgs = TOL_CAPACITY_DEFAULT_MSGS;
 	const char *name;
-	int option, error;
+	int option, error, has_capacity = 0, is_unbounded = 0;
 
-	while ((option = args_next(tool, argc, argv, ":hc:m:", options)) >= 0)
+	while ((option = args_next(tool, argc, argv, ":hc:m:", options)) >= 0) {
+		has_capacity |= option == 'c';
+		is_unbounded |= option == 'u';
 		if (create_option(tool, option, &capacity_msgs, &opts) != 0)
 			return STATUS_USAGE;
+	}
 	if (option != OPT_DONE)
 		return args_status(option);
+	if (has_capacity && is_unbounded)
+		return say_usage(tool, "--capacity and --unbounded exclude each "
+				 "other");
 	if (args_name(tool, argc, argv, &name) != 0)
 		return STATUS_USAGE;
 	if (capacity_msgs == 0 && (opts.capacity_max_msgs ||

@@ -69,20 +69,37 @@ static int add_json(struct tap *tap, const struct tol_message *message)
 	return json.error ? json.error : buffer_add(&tap->line, "\n", 1);
 }
 
+/* May a terminal have it? Not the control characters, nor those beyond 127. */
+static int is_safe(const char *body, size_t i, int is_text)
+{
+	unsigned char c = (unsigned char)body[i];
+	unsigned char before = i > 0 ? (unsigned char)body[i - 1] : 0;
+
+	if (c < 0x80)
+		return c >= ' ' && c != 127;
+	if (!is_text)
+		return 0;
+	return !(before == 0xc2 && c < 0xa0) &&
+		!(c == 0xc2 && (unsigned char)body[i + 1] < 0xa0);
+}
+
 static int add_text(struct tap *tap, const struct tol_message *message)
 {
 	size_t size = message->size_bytes < TEXT_BYTES ? message->size_bytes
 						       : TEXT_BYTES;
-	int is_text = utf8_is_valid(tap->body, size);
 	char text[TEXT_BYTES + 1];
-	size_t i;
+	size_t i, end;
+	int is_text;
 
-	for (i = 0; i < size; i++) {
-		signed char c = (signed char)tap->body[i];
-
-		text[i] = (c >= 0 && c < ' ') || c == 127 ||
-					  (c < 0 && !is_text) ? '?' : (char)c;
-	}
+	/* Not through the middle of a letter. */
+	for (end = size; end > 0 && size < message->size_bytes &&
+			 ((unsigned char)tap->body[end] & 0xc0) == 0x80;)
+		end--;
+	is_text = end > 0 && utf8_is_valid(tap->body, end);
+	if (is_text)
+		size = end;
+	for (i = 0; i < size; i++)
+		text[i] = is_safe(tap->body, i, is_text) ? tap->body[i] : '?';
 	text[size] = '\0';
 	return buffer_printf(&tap->line,
 			     "%" PRIu64 " pid=%ld tag=%" PRIu64 " bytes=%" PRIu64

@@ -49,6 +49,7 @@ struct work {
 	uint64_t taken;
 	int is_asked;		/* the taker has been */
 	int is_empty;		/* when last looked */
+	int is_alone;		/* nobody else held any, when last looked */
 	int is_ended;		/* the mailbox was closed */
 	int is_stopping;
 	int signals_seen;
@@ -89,8 +90,10 @@ static void catch_signals(void)
 		    (sigaction(numbers[i], NULL, &old) == 0 &&
 		     old.sa_handler != SIG_IGN))
 			sigaction(numbers[i], &action, NULL);
-	/* A body too large for 'ulimit -f' is an error to report. */
-	signal(SIGXFSZ, SIG_IGN);
+	/* Whoever started us may have kept it from us. */
+	sigemptyset(&action.sa_mask);
+	sigaddset(&action.sa_mask, SIGCHLD);
+	sigprocmask(SIG_UNBLOCK, &action.sa_mask, NULL);
 }
 
 /* Takes no more. What runs goes on. */
@@ -396,7 +399,7 @@ static void take_messages(struct work *work)
 	int error;
 
 	while ((error = next_message(work, &message)) == 0) {
-		work->is_empty = 0;
+		work->is_empty = work->is_alone = 0;
 		/* Taken before it was told to stop: that one is still done. */
 		if (work->signals_seen > 1)
 			give_back(work, &message);
@@ -442,8 +445,18 @@ static int is_over(struct work *work)
 	if (work->is_stopping ||
 	    (work->count != 0 && work->taken >= work->count))
 		return 1;
-	return work->is_empty && (work->drain || work->is_ended) &&
-		!is_held_elsewhere(work);
+	if (!work->is_empty || (!work->drain && !work->is_ended))
+		return 0;
+	if (is_held_elsewhere(work)) {
+		work->is_alone = 0;
+		return 0;
+	}
+	/* It may have come back between the two looks: once more. */
+	if (work->is_alone)
+		return 1;
+	work->is_alone = 1;
+	work->look_ns = 0;
+	return 0;
 }
 
 /* ---- signals and times ---- */

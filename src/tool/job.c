@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -106,6 +107,15 @@ static void set_variable(const struct job_setup *setup, size_t index,
 		 changing[index], value);
 }
 
+static int can_run(const char *file)
+{
+	struct stat stat_buf;
+
+	if (access(file, X_OK) != 0 || stat(file, &stat_buf) != 0)
+		return -errno;
+	return S_ISDIR(stat_buf.st_mode) ? -EACCES : 0;
+}
+
 /* A name that cannot be found costs no message a try. */
 int job_find_command(const char *command)
 {
@@ -116,7 +126,7 @@ int job_find_command(const char *command)
 	if (*command == '\0')
 		return -ENOENT;
 	if (strchr(command, '/') != NULL)
-		return access(command, X_OK) == 0 ? 0 : -errno;
+		return can_run(command);
 	if (path == NULL)
 		return 0;
 	for (;; path = end + 1) {
@@ -124,9 +134,11 @@ int job_find_command(const char *command)
 		if (snprintf(file, sizeof(file), "%.*s%s%s", (int)(end - path),
 			     path, end == path ? "" : "/", command) <
 		    (int)sizeof(file)) {
-			if (access(file, X_OK) == 0)
+			int found = can_run(file);
+
+			if (found == 0)
 				return 0;
-			if (errno == EACCES)
+			if (found == -EACCES)
 				error = -EACCES;
 		}
 		if (*end == '\0')

@@ -234,6 +234,8 @@ int main(int argc, char **argv)
 	setvbuf(stderr, NULL, _IOLBF, BUFSIZ);
 	/* A reader that went away is an error to report, not a death. */
 	signal(SIGPIPE, SIG_IGN);
+	/* So is the limit of 'ulimit -f', of our output or of a large body. */
+	signal(SIGXFSZ, SIG_IGN);
 	signal(SIGBUS, say_truncated);
 	/* Options may follow names, whatever the environment says. */
 	unsetenv("POSIXLY_CORRECT");

@@ -111,8 +111,11 @@ static const struct {
 		"see 'df %S'" },
 	{ EIDRM, NULL, "was removed meanwhile: nothing to do, or create it "
 		"again" },
-	{ EBADMSG, NULL, "is damaged, its bytes make no sense: remove it with "
+	{ EBADMSG, "doctor", "nothing of it can be read: remove it with '%R'" },
+	{ EBADMSG, "seg ", "is damaged, its bytes make no sense: remove it with "
 		"'%R'" },
+	{ EBADMSG, NULL, "is damaged, its bytes make no sense: see 'tolsey "
+		"doctor %N', which can repair it, or remove it with '%R'" },
 	{ EPROTO, NULL, "was made by a version of tolsey with another layout: "
 		"use that version, or remove it with '%R'" },
 	{ ERANGE, "create", "capacity is above the maximum: take at most "
@@ -167,10 +170,14 @@ static const char *advice_for(struct tool *tool, int error)
 	return NULL;
 }
 
-static void say_text(const char *text, const char *name, const char *space,
+static void say_text(const char *text, const char *address, const char *space,
 		     int segment)
 {
-	char clean[LINE_SIZE_BYTES];
+	char clean[LINE_SIZE_BYTES], name[TOL_NAME_MAX_BYTES + 1];
+
+	/* Of jobs:dead, the mailbox. */
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(address, ":"),
+		 address);
 
 	for (; *text != '\0'; text++) {
 		if (text[0] != '%') {
@@ -218,6 +225,14 @@ static int visit_none(const char *name, enum tol_kind kind, void *context)
 	return 1;
 }
 
+static int is_view(const char *name)
+{
+	const char *suffix = strchr(name, ':');
+
+	return suffix != NULL && (strcmp(suffix, ":dead") == 0 ||
+				  strcmp(suffix, ":tap") == 0);
+}
+
 /* Why a name cannot be one, or NULL. */
 static const char *name_problem(const char *name)
 {
@@ -226,6 +241,9 @@ static const char *name_problem(const char *name)
 	if (size == 0)
 		return "the name is empty: give it 1 to 200 letters, digits "
 			"or . _ -";
+	if (is_view(name))
+		return "that is not for dead letters, or what a tap shows: "
+			"name the mailbox, %N";
 	for (i = 0; i < size; i++)
 		if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvw"
 			    "xyz0123456789._-", name[i]))
@@ -263,12 +281,13 @@ static const char *reason(struct tool *tool, const char *name, int error)
 {
 	const char *text = NULL;
 
-	if (error == EINVAL && name != NULL)
+	if (name != NULL && (error == EINVAL ||
+			     (error == EPERM && is_view(name))))
 		text = name_problem(name);
 	if (error == EMEDIUMTYPE && name != NULL)
 		text = other_kind(tool, name);
 	/* The same codes for the space as a whole and for the object in it. */
-	if (error == ENOENT || error == EPERM) {
+	if (text == NULL && (error == ENOENT || error == EPERM)) {
 		int listed = tol_space_list(tool->space, visit_none, NULL);
 
 		if (listed == -ENOENT)
