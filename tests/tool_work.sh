@@ -486,6 +486,14 @@ test_ends_of_the_mailbox() {
 	t rm w
 	finish 'removed' 1
 	has 'removed' 'was removed meanwhile' "$work/err"
+	begin w
+	seq 1 3 | t send w --lines
+	start w -j 3 -- sh -c "$waiting"
+	until_true has_lines 3 "$work/dir/pids" || bad 'three run'
+	t rm w
+	: > "$work/dir/go"
+	finish 'removed while jobs run' 1
+	is 'said once' "$(wc -l < "$work/err")" 1
 	t work w -- true 2>"$work/err"
 	is 'none of that name' $? 1
 	has 'none of that name' "create it with 'tolsey create w" "$work/err"

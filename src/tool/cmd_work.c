@@ -252,7 +252,8 @@ static enum result end_message(struct work *work, struct job *job, int status)
 		return RESULT_DONE;
 	}
 	work->show.failed++;
-	if (error != -ESTALE) {
+	/* That the mailbox is gone is said once, not for each job. */
+	if (error != -ESTALE && work->status == STATUS_DONE) {
 		work_show_clear(&work->show);
 		fail(work, say_error(work->tool, work->name, error));
 	}
