@@ -287,6 +287,7 @@ void hold_fill(struct tol_link *link, const struct hold *hold,
 			 (size_bytes + MAILBOX_UNIT_BYTES - 1) /
 				 MAILBOX_UNIT_BYTES);
 	store_relaxed_32(&record->first_grant, hold_grant(hold->word));
+	store_relaxed_32(&record->asleep, 0);
 	set_deadline(link, hold, lease_ns);
 }
 
@@ -526,7 +527,7 @@ static bool release(struct tol_link *link, struct hold *hold)
 	uint64_t position = load_relaxed_64(
 		&link->hold_records[hold->cell].position);
 	bool was_taken = link->is_meeting
-				 ? meet_settle(link, position, hold->cell)
+				 ? meet_settle(link, position, hold)
 				 : ring_settle_taken(link, position, hold->cell);
 
 	if (hold_state(hold->word) == HOLD_POINT)

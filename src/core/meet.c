@@ -21,8 +21,9 @@
  *	whoever comes across it does so. Nobody waits for who made the match.
  *
  * Edges: meet-wait (release, by CAS) -> meet-look (acquire): the record and the body
- *	are whole. Asleep: a waiter stores asleep, then looks at its cell; who
- *	changes the cell (CAS) then looks at asleep: one sees the other.
+ *	are whole. Asleep: a waiter stores asleep, then looks at its place, and the
+ *	kernel once more; who changes the place (CAS) then looks at asleep: one
+ *	sees the other.
  *
  * Crash: who waits has its thread's mark in `waiter`: the kernel sets
  * FUTEX_OWNER_DIED, and whoever comes by takes the spot away. Who matches is armed
@@ -31,8 +32,9 @@
  * comes back: hold.c.
  *
  * Wrap: a spot that waits while MEET_SLOTS others come and go behind it is put
- * out of the way (GONE), and queues anew: it loses its turn. A word repeats after
- * 2^29 laps.
+ * out of the way (GONE, with its cell), and queues anew: it loses its turn. Who
+ * did that may be killed or stopped before it tells: whoever comes to the place next
+ * tells again. A word repeats after 2^29 laps.
  */
 #include "core/meet.h"
 
@@ -78,15 +80,12 @@ static uint32_t cell_of(uint64_t word)
 					      : meet_request(word);
 }
 
-static void wake(const struct tol_link *link, uint32_t cell)
+/* Who waits sleeps on its place. asleep stays: the first who wakes may stop here. */
+static void wake(const struct tol_link *link, uint64_t *slot, uint32_t cell)
 {
-	struct hold_layout *record = &link->hold_records[cell];
-
 	fence_after_rmw();
-	if (!load_acquire_32(&record->asleep))
-		return;
-	store_relaxed_32(&record->asleep, 0);
-	link->futex->wake((uint32_t *)&link->holds[cell], 1);
+	if (load_acquire_32(&link->hold_records[cell].asleep))
+		link->futex->wake((uint32_t *)slot, 1);
 }
 
 /*
@@ -104,8 +103,8 @@ static bool finish(const struct tol_link *link, uint64_t *slot, uint64_t word)
 		return true;
 	if (!are_known || !hold_give(link, &offer, &request))
 		return false;
-	wake(link, offer.cell);
-	wake(link, request.cell);
+	wake(link, slot, offer.cell);
+	wake(link, slot, request.cell);
 	cas_64(slot, &word, meet_make(MEET_EMPTY, lap + 1, 0, 0));
 	return true;
 }
@@ -132,17 +131,21 @@ static bool is_dead(struct tol_link *link, uint32_t cell)
 	return is_gone;
 }
 
-/* meet-gone. Return: false somebody was faster */
-static bool take_away(const struct tol_link *link, const struct meet_spot *spot)
+/*
+ * meet-gone. @told: MEET_NONE, or the cell of one that has to be told.
+ * Return: false somebody was faster
+ */
+static bool take_away(const struct tol_link *link, const struct meet_spot *spot,
+		      uint32_t told)
 {
 	uint64_t word = spot->word;
 
 	return cas_64(slot_at(link, spot->position), &word,
 		      meet_make(MEET_GONE, (word & UINT64_C(0xffffffff)) >> 3,
-				MEET_NONE, MEET_NONE));
+				MEET_NONE, told));
 }
 
-enum finding { WAITS, PASSED, LAST, NONSENSE };
+enum finding { WAITS, PASSED, LAST, CHANGED, NONSENSE };
 
 /* Who waits at a position, or nobody any more, or nobody yet. */
 static enum finding look_at(struct tol_link *link, struct meet_spot *spot)
@@ -158,7 +161,9 @@ static enum finding look_at(struct tol_link *link, struct meet_spot *spot)
 		return NONSENSE;
 	switch (meet_state(spot->word)) {
 	case MEET_MATCHED:
-		return finish(link, slot, spot->word) ? PASSED : NONSENSE;
+		if (!finish(link, slot, spot->word))
+			return NONSENSE;
+		return ahead == 0 ? PASSED : CHANGED;
 	case MEET_EMPTY:
 		return ahead == 0 ? LAST : NONSENSE;
 	case MEET_GONE:
@@ -172,8 +177,8 @@ static enum finding look_at(struct tol_link *link, struct meet_spot *spot)
 	if (cell_of(spot->word) >= MAILBOX_HOLDS_MAX)
 		return NONSENSE;
 	if (is_dead(link, cell_of(spot->word))) {
-		take_away(link, spot);
-		return ahead == 0 ? PASSED : LAST;
+		take_away(link, spot, MEET_NONE);
+		return CHANGED;
 	}
 	return ahead == 0 ? WAITS : LAST;
 }
@@ -187,16 +192,21 @@ static bool is_of(enum bell_kind kind, uint64_t word)
 /* The place for the next is taken by one who has waited since a lap ago. */
 static int make_way(struct tol_link *link, const struct meet_spot *spot)
 {
+	uint64_t *slot = slot_at(link, spot->position);
 	uint32_t waiting = 0;
 
+	/* Who took it away may not have come to tell. */
+	if (meet_state(spot->word) == MEET_GONE &&
+	    meet_offer(spot->word) != MEET_NONE)
+		link->futex->wake((uint32_t *)slot, 1);
 	if (!is_waiting(spot->word))
 		return 0;
 	for (uint64_t i = 0; i < MEET_SLOTS; i++)
 		waiting += is_waiting(load_relaxed_64(&link->ring[i]));
 	if (waiting > MEET_SLOTS - MEET_SLOTS / 8)
 		return -EUSERS;
-	if (take_away(link, spot))
-		wake(link, cell_of(spot->word));
+	if (take_away(link, spot, cell_of(spot->word)))
+		link->futex->wake((uint32_t *)slot, 1);
 	return -EAGAIN;
 }
 
@@ -228,6 +238,8 @@ int meet_look(struct tol_link *link, enum bell_kind kind,
 			}
 			has_own = true;
 			ret_spot->position++;
+			continue;
+		case CHANGED:
 			continue;
 		case LAST:
 			err = make_way(link, ret_spot);
@@ -276,15 +288,18 @@ bool meet_match(struct bell_waiter *waiter, const struct meet_spot *spot,
 	return has_met;
 }
 
-bool meet_settle(const struct tol_link *link, uint64_t position, uint32_t cell)
+bool meet_settle(const struct tol_link *link, uint64_t position,
+		 const struct hold *hold)
 {
 	uint64_t *slot = slot_at(link, position);
 	struct meet_spot spot = { position, load_acquire_64(slot) };
+	uint32_t cell = hold->cell;
 
 	if (meet_laps_ahead(spot.word, lap_of(position)) != 0)
 		return false;
+	/* Of this owner, not of one who has the cell by now. */
 	if (is_waiting(spot.word) && cell_of(spot.word) == cell &&
-	    take_away(link, &spot))
+	    !hold_has_changed(link, hold) && take_away(link, &spot, MEET_NONE))
 		return false;
 	spot.word = load_acquire_64(slot);
 	if (meet_laps_ahead(spot.word, lap_of(position)) != 0 ||
@@ -318,7 +333,7 @@ static int withdraw(struct waiting *w)
 	uint64_t *slot = slot_at(w->link, w->spot.position);
 	uint64_t word;
 
-	if (take_away(w->link, &w->spot))
+	if (take_away(w->link, &w->spot, MEET_NONE))
 		return 0;
 	/* Met, or put out of the way: the cell knows, once the slot is done. */
 	word = load_acquire_64(slot);
@@ -374,7 +389,11 @@ static void spin(struct waiting *w, int64_t now_ns)
 	}
 }
 
-/* On all words that may tell of something; the cell's own is compared last. */
+/*
+ * On all words that may tell of something. The place's own is the gate: met, or put
+ * out of the way, after it was seen for the last time, there is no sleep. asleep is
+ * not taken back: the cell may have its next owner by then.
+ */
 static void sleep_in_kernel(struct waiting *w, int64_t now_ns)
 {
 	struct tol_link *link = w->link;
@@ -387,8 +406,8 @@ static void sleep_in_kernel(struct waiting *w, int64_t now_ns)
 		{ (uint32_t *)sleepers + 1,
 		  (uint32_t)(load_acquire_64(sleepers) >> 32) },
 		{ &link->head->ended, 0 },
-		{ (const uint32_t *)&link->holds[w->own.cell],
-		  (uint32_t)w->own.word },
+		{ (uint32_t *)slot_at(link, w->spot.position),
+		  (uint32_t)w->spot.word },
 		{ (const uint32_t *)&link->head->returns, 0 },
 	};
 	int64_t deadline_ns = w->waiter->timeout_ns < 0
@@ -397,22 +416,21 @@ static void sleep_in_kernel(struct waiting *w, int64_t now_ns)
 	int64_t slice_ns = now_ns + SLICE_NS;
 	int rc = -ENOSYS;
 
-	/* Removed, or put out of the way, between the epoch and here. */
-	fetch_add_32(&w->record->asleep, 1);
-	fence_after_rmw();
+	store_relaxed_32(&w->record->asleep, 1);
+	fence_full();
+	/* Removed between the epoch and here. */
 	if (slice_ns < deadline_ns &&
 	    (load_acquire_64(&link->head->control) != CONTROL_LIVE ||
 	     (!is_sender && hold_is_watched(link))))
 		deadline_ns = slice_ns;
 	if (!still_waits(w))
-		deadline_ns = now_ns;
+		return;
 	if (robust_is_armed(w->waiter->armed))
 		rc = link->futex->wait(words, is_sender ? 5 : 6, deadline_ns);
 	if (rc == -ENOSYS)
 		link->futex->wait_one(&words[4], slice_ns < deadline_ns
 							 ? slice_ns
 							 : deadline_ns);
-	store_relaxed_32(&w->record->asleep, 0);
 }
 
 static int wait_until_met(struct waiting *w)
@@ -462,7 +480,6 @@ int meet_wait(struct bell_waiter *waiter, const struct meet_spot *spot,
 
 	if (waiter->timeout_ns == TOL_NOWAIT)
 		return -EAGAIN;
-	store_relaxed_32(&w.record->asleep, 0);
 	store_release_32(&w.record->waiter,
 			 robust_is_armed(waiter->armed)
 				 ? (uint32_t)sys_thread() : 0);

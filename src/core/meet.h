@@ -50,11 +50,13 @@ int meet_wait(struct bell_waiter *waiter, const struct meet_spot *spot,
 	      const struct hold *own);
 
 /*
- * For hold.c: the owner of a claim is gone; the ring must not speak of it.
+ * For hold.c: the owner of a cell, as it was read, is gone; the ring must not speak of
+ * it.
  *
  * Return: true it has met before; look at the cell again
  */
-bool meet_settle(const struct tol_link *link, uint64_t position, uint32_t cell);
+bool meet_settle(const struct tol_link *link, uint64_t position,
+		 const struct hold *hold);
 
 /* For bell.h: something came back, for receivers that wait. */
 void meet_tell_of_returns(struct tol_link *link);

@@ -319,7 +319,7 @@ struct hold_layout {
 	uint32_t first_grant;	/* tries = grant - first_grant + 1 */
 	/* Of a call that waits in a mailbox of capacity 0. */
 	uint32_t bell;		/* always 0 */
-	uint32_t asleep;	/* 1: to be woken when the word has changed */
+	uint32_t asleep;	/* 1: to be woken when its place has changed */
 	uint32_t waiter;	/* thread; the kernel marks it when it dies */
 	uint8_t pad_52[12];
 };
@@ -468,8 +468,9 @@ static inline uint32_t meet_offer(uint64_t word)
 
 static inline int64_t meet_laps_ahead(uint64_t word, uint64_t lap)
 {
-	return (int64_t)((word >> 3) - lap) << (64 - MEET_LAP_BITS) >>
-	       (64 - MEET_LAP_BITS);
+	uint64_t ahead = ((word >> 3) - lap) << (64 - MEET_LAP_BITS);
+
+	return (int64_t)ahead >> (64 - MEET_LAP_BITS);
 }
 
 /* The geometry, computed once from checked numbers. */
