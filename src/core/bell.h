@@ -19,6 +19,7 @@ enum bell_kind {
 struct bell_waiter {
 	struct tol_link *link;
 	struct robust_saved armed;
+	uint32_t *inside;		/* see core/inside.h */
 	int64_t timeout_ns;
 	int64_t start_ns;		/* of the first wait, or 0 */
 	int64_t deadline_ns;		/* if is_deadline_known */
@@ -43,7 +44,7 @@ static inline void bell_begin(struct bell_waiter *waiter, struct tol_link *link,
 	waiter->has_looked = false;
 	waiter->has_slept = false;
 	waiter->armed = robust_arm(&link->head->bell);
-	inside_enter(link);
+	waiter->inside = inside_enter(link);
 }
 
 /**
@@ -92,7 +93,7 @@ static inline void bell_end(struct bell_waiter *waiter)
 	if (waiter->is_announced)
 		bell_retract(waiter);
 	bell_settle(waiter->link);
-	inside_leave(waiter->link);
+	inside_leave_by(waiter->link, waiter->inside);
 	robust_disarm(waiter->armed);
 	if (waiter->has_slept)
 		bell_learn(waiter);

@@ -6,6 +6,9 @@
 
 #include "core/body_file.h"
 
+/* What never has a file, whatever memory there is: see make_block(). */
+#define MAKE_PLAIN_MAX_BYTES (MAILBOX_CHUNK_BYTES / 4)
+
 /* All but the bytes. */
 static inline __attribute__((always_inline)) void
 write_head(struct tol_link *link, const struct draft *draft, size_t size_bytes,
@@ -41,22 +44,31 @@ write_head(struct tol_link *link, const struct draft *draft, size_t size_bytes,
 		memcpy(bytes, &draft->serial, sizeof(draft->serial));
 }
 
+/* @is_loan: it is written outside of calls. */
+static inline int alloc(struct tol_link *link, size_t size_bytes, bool is_loan,
+			struct pool_block *ret_block)
+{
+	return __builtin_expect(link->has_heap, 0)
+		       ? heap_alloc(link, size_bytes, is_loan, ret_block)
+		       : pool_alloc(link, size_bytes, ret_block);
+}
+
 /* Return: 0 a block in the pool; 1 a block that will name a file; -errno */
 static int make_block(struct tol_link *link, size_t offset_bytes,
 		      size_t size_bytes, bool is_loan, struct draft *draft)
 {
-	int (*alloc)(struct tol_link *, size_t, struct pool_block *) =
-		is_loan ? pool_lend : pool_alloc;
 	int err = -ENOSPC;
 
 	draft->in_file = false;
 	if (size_bytes <= BODY_IN_POOL_MAX_BYTES)
-		err = alloc(link, offset_bytes + size_bytes, &draft->block);
+		err = alloc(link, offset_bytes + size_bytes, is_loan,
+			    &draft->block);
 	/* A full pool is not full memory: large bodies have another way. */
 	if (err != -ENOSPC || size_bytes <= MAILBOX_CHUNK_BYTES / 4)
 		return err;
 	draft->in_file = true;
-	err = alloc(link, offset_bytes + sizeof(uint64_t), &draft->block);
+	err = alloc(link, offset_bytes + sizeof(uint64_t), is_loan,
+		    &draft->block);
 	if (err == 0) {
 		err = pool_reserve(link, size_bytes, &draft->block);
 		if (err < 0)
@@ -65,8 +77,10 @@ static int make_block(struct tol_link *link, size_t offset_bytes,
 	return err < 0 ? err : 1;
 }
 
-int draft_make(struct tol_link *link, const void *body, size_t size_bytes,
-	       const struct draft_extra *extra, struct draft *draft)
+/* With all that few messages have. */
+static __attribute__((noinline)) int
+make_any(struct tol_link *link, const void *body, size_t size_bytes,
+	 const struct draft_extra *extra, struct draft *draft)
 {
 	bool has_extra = extra->expires_ns != 0 || extra->segment;
 	size_t offset_bytes = has_extra ? BODY_EXTRA_OFFSET_BYTES
@@ -89,6 +103,27 @@ int draft_make(struct tol_link *link, const void *body, size_t size_bytes,
 	if (!draft->in_file && size_bytes > 0)
 		copy_to_shared((uint8_t *)pool_at(link, draft->block.unit) +
 				       offset_bytes,
+			       body, size_bytes);
+	return 0;
+}
+
+int draft_make(struct tol_link *link, const void *body, size_t size_bytes,
+	       const struct draft_extra *extra, struct draft *draft)
+{
+	int err;
+
+	if (__builtin_expect(size_bytes > MAKE_PLAIN_MAX_BYTES ||
+			     extra->expires_ns != 0 || extra->segment, 0))
+		return make_any(link, body, size_bytes, extra, draft);
+	err = alloc(link, sizeof(struct body_layout) + size_bytes, false,
+		    &draft->block);
+	if (err < 0)
+		return err;
+	draft->in_file = false;
+	write_head(link, draft, size_bytes, extra, false);
+	if (size_bytes > 0)
+		copy_to_shared((struct body_layout *)pool_at(
+				       link, draft->block.unit) + 1,
 			       body, size_bytes);
 	return 0;
 }
@@ -154,7 +189,10 @@ void draft_commit(struct tol_link *link, const struct draft *draft,
 {
 	if (draft->in_file)
 		body_file_end_draft(link);
-	pool_commit(link, &draft->block, end_position);
+	if (__builtin_expect(link->has_heap, 0))
+		heap_commit(link, &draft->block, end_position);
+	else
+		pool_commit(link, &draft->block, end_position);
 }
 
 int body_copy_file(struct tol_link *link, const struct reading *reading,

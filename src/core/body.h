@@ -85,10 +85,26 @@ void body_remove_file(struct tol_link *link, const struct reading *reading);
 void body_read_extra(const struct tol_link *link, const struct reading *reading,
 		     struct body_extra_layout *ret_extra);
 
+/* heap_may_read() for what lies in one chunk: no call. */
+static inline bool heap_is_at_hand(const struct tol_link *link, uint32_t unit,
+				   uint64_t size_bytes)
+{
+	uint32_t chunk = unit / MAILBOX_CHUNK_UNITS;
+
+	return link->has_heap && chunk < link->geometry.pool_chunks &&
+	       pool_is_one_chunk(unit, size_bytes) &&
+	       load_acquire_32(&link->heap_pages[chunk /
+						 MAILBOX_HEAP_PAGE_CHUNKS]) !=
+		       HEAP_PAGE_ABSENT &&
+	       heap_state(load_acquire_64(&link->heap_chunks[chunk])) >=
+		       HEAP_OPEN;
+}
+
 static inline bool body_may_read(struct tol_link *link, uint32_t unit,
 				 uint64_t size_bytes)
 {
 	return pool_is_at_hand(&link->pool, unit, size_bytes) ||
+	       heap_is_at_hand(link, unit, size_bytes) ||
 	       pool_may_read(link, unit, size_bytes);
 }
 
@@ -152,9 +168,18 @@ static inline void body_consume(struct tol_link *link,
 				const struct reading *reading,
 				uint64_t position)
 {
-	if (__builtin_expect(link->has_heap, 0))
-		heap_note_consumed(link, position, reading->unit,
-				   reading->body.flags & BODY_IN_FILE);
+	/* Its body was looked at in this call: the chunk's word has memory. */
+	if (__builtin_expect(link->has_heap, 0)) {
+		uint64_t word;
+
+		fence_after_rmw();
+		word = load_acquire_64(
+			&link->heap_chunks[reading->unit / MAILBOX_CHUNK_UNITS]);
+		if (__builtin_expect(heap_state(word) == HEAP_CLOSED ||
+				     reading->body.flags & BODY_IN_FILE, 0))
+			heap_note_consumed(link, position, reading->unit, word,
+					   reading->body.flags & BODY_IN_FILE);
+	}
 	if (reading->body.flags & BODY_IN_FILE)
 		body_remove_file(link, reading);
 }

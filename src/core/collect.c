@@ -391,11 +391,11 @@ int64_t collect_due_ns(const struct tol_link *link)
 	return (int64_t)load_relaxed_64(&link->collect_after_ns);
 }
 
-void collect_passing(struct tol_link *link, uint64_t position)
+void collect_passing_slow(struct tol_link *link, uint64_t position)
 {
 	uint64_t next = position + 1;
 
-	if (next % MAILBOX_GRANULE_SLOTS != 0 || !link->is_unbounded ||
+	if (!link->is_unbounded ||
 	    next - load_relaxed_64(&link->head->punched_done) < PASSING_SLOTS)
 		return;
 	collect(link, false);

@@ -35,7 +35,13 @@ static inline void collect_if_empty(struct tol_link *link)
 int64_t collect_due_ns(const struct tol_link *link);
 
 /* Consumed the message of that position: now and then also if not empty. */
-void collect_passing(struct tol_link *link, uint64_t position);
+void collect_passing_slow(struct tol_link *link, uint64_t position);
+
+static inline void collect_passing(struct tol_link *link, uint64_t position)
+{
+	if (__builtin_expect((position + 1) % MAILBOX_GRANULE_SLOTS == 0, 0))
+		collect_passing_slow(link, position);
+}
 
 /* The number has no owner: it does not collect any more. */
 void collect_release(struct tol_link *link, uint32_t number);

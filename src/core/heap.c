@@ -67,8 +67,8 @@ struct run {
  * Is it open by us, whatever the end? One that was revoked may be gone by now, and
  * the memory of its word.
  */
-static bool is_ours(const struct tol_link *link, uint32_t chunk,
-		    uint64_t *ret_word)
+static inline bool is_ours(const struct tol_link *link, uint32_t chunk,
+			   uint64_t *ret_word)
 {
 	unsigned int state;
 	uint64_t word;
@@ -399,17 +399,50 @@ static int cut(struct tol_link *link, uint32_t units, bool is_loan,
 	return 0;
 }
 
+static __attribute__((noinline)) int cut_slowly(struct tol_link *link,
+						uint32_t units, bool is_loan,
+						struct pool_block *ret_block)
+{
+	int err;
+
+	do {
+		err = cut(link, units, is_loan, ret_block);
+	} while (err == -EAGAIN);
+	return err;
+}
+
+/* Most blocks: there is room in the chunk that is open, and it is still ours. */
+static inline bool cut_from_open(struct tol_link *link, uint32_t units,
+				 struct pool_block *ret_block)
+{
+	struct run *run = link->pool.open;
+	uint64_t word;
+
+	if (!run || units > SMALL_UNITS_MAX || run->chunks_count != 1 ||
+	    run->used_units + units > MAILBOX_CHUNK_UNITS ||
+	    !is_ours(link, run->first_chunk, &word))
+		return false;
+	*ret_block = (struct pool_block){
+		.run = run,
+		.unit = run->first_chunk * MAILBOX_CHUNK_UNITS +
+			run->used_units,
+		.units = units & 0x7fffffff,
+	};
+	run->used_units += units;
+	run->writers_count++;
+	return true;
+}
+
 int heap_alloc(struct tol_link *link, size_t size_bytes, bool is_loan,
 	       struct pool_block *ret_block)
 {
 	uint32_t units = (uint32_t)((size_bytes + MAILBOX_UNIT_BYTES - 1) /
 				    MAILBOX_UNIT_BYTES);
 	bool entered = lock_enter(&link->pool.lock);
-	int err;
+	int err = 0;
 
-	do {
-		err = cut(link, units, is_loan, ret_block);
-	} while (err == -EAGAIN);
+	if (is_loan || !cut_from_open(link, units, ret_block))
+		err = cut_slowly(link, units, is_loan, ret_block);
 	lock_leave(&link->pool.lock, entered);
 	return err;
 }
@@ -487,12 +520,13 @@ static void end_reserved(struct tol_link *link, uint32_t unit,
 /* ---- the end of a block ---- */
 
 /* The lock is held. */
-static void end_block(struct tol_link *link, const struct pool_block *block,
-		      uint64_t end_position)
+static inline void end_block(struct tol_link *link,
+			     const struct pool_block *block,
+			     uint64_t end_position)
 {
 	struct run *run = block->run;
 
-	if (link->pool.reserved)
+	if (__builtin_expect(link->pool.reserved != NULL, 0))
 		end_reserved(link, block->unit, end_position);
 	if (run->end_position < end_position)
 		run->end_position = end_position;

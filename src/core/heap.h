@@ -48,11 +48,12 @@ bool heap_has_chunks_of(struct tol_link *link, uint32_t number);
 
 /*
  * The message of that position is consumed, or, if @position is UINT64_MAX, one
- * that was held is done with; body_look() found it in this call. Notes whether
- * something can be given back.
+ * that was held is done with. Notes whether something can be given back. @word:
+ * of its chunk, read after that; nothing is to be noted if it is not CLOSED,
+ * unless it is a file.
  */
 void heap_note_consumed(struct tol_link *link, uint64_t position, uint32_t unit,
-			bool is_file);
+			uint64_t word, bool is_file);
 
 /* ---- for collect.c ---- */
 

@@ -339,14 +339,10 @@ bool heap_may_read(struct tol_link *link, uint32_t unit, uint64_t size_bytes)
  * consumed it: see close_run().
  */
 void heap_note_consumed(struct tol_link *link, uint64_t position, uint32_t unit,
-			bool is_file)
+			uint64_t word, bool is_file)
 {
 	uint32_t chunk = unit / MAILBOX_CHUNK_UNITS;
-	uint64_t word;
 
-	/* Its body was looked at in this call: the word has memory. */
-	fence_after_rmw();
-	word = heap_load_word(link, chunk);
 	/* Files are few, and dear enough for that. */
 	if (is_file)
 		heap_note_garbage(link);

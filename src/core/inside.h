@@ -40,34 +40,40 @@ static inline bool inside_is_plain(const struct tol_link *link)
 #endif
 }
 
-static inline void inside_enter(const struct tol_link *link)
+/* Return: the word, for inside_leave_by(); NULL without a heap */
+static inline uint32_t *inside_enter(const struct tol_link *link)
 {
 	uint32_t *word;
 
 	if (__builtin_expect(!link->has_heap, 1))
-		return;
+		return NULL;
 	word = inside_word(link);
 	/* inside-enter */
 	if (inside_is_plain(link)) {
 		store_relaxed_32(word, load_relaxed_32(word) + 1);
 		fence_compiler();
-		return;
+		return word;
 	}
 	fetch_add_32(word, 1);
 	fence_after_rmw();
+	return word;
 }
 
-static inline void inside_leave(const struct tol_link *link)
+/* By the thread that entered. */
+static inline void inside_leave_by(const struct tol_link *link, uint32_t *word)
 {
-	uint32_t *word;
-
-	if (__builtin_expect(!link->has_heap, 1))
+	if (__builtin_expect(!word, 1))
 		return;
-	word = inside_word(link);
 	if (inside_is_plain(link))
 		store_release_32(word, load_relaxed_32(word) - 1);
 	else
 		fetch_sub_32(word, 1);
+}
+
+static inline void inside_leave(const struct tol_link *link)
+{
+	if (__builtin_expect(link->has_heap, 0))
+		inside_leave_by(link, inside_word(link));
 }
 
 /* For who looks at a gate for long: it holds up nobody. Then look again. */

@@ -92,6 +92,11 @@ struct tol_link {
 	_Alignas(64) struct pool pool;
 };
 
+static inline void *pool_at(const struct tol_link *link, uint32_t unit)
+{
+	return link->pool_bytes + (size_t)unit * MAILBOX_UNIT_BYTES;
+}
+
 /* mailbox_state.c: live, removed or quarantined */
 
 int link_state_slow(struct tol_link *link, uint64_t control);

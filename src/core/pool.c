@@ -47,11 +47,6 @@ struct extent {
 	uint64_t end_position;		/* its messages are all below; atomic */
 };
 
-void *pool_at(const struct tol_link *link, uint32_t unit)
-{
-	return link->pool_bytes + (size_t)unit * MAILBOX_UNIT_BYTES;
-}
-
 static bool is_known_backed(const struct tol_link *link, uint32_t chunk)
 {
 	return load_relaxed_64(&link->pool.backed[chunk / 64]) >> chunk % 64 & 1;
@@ -427,13 +422,6 @@ int pool_alloc(struct tol_link *link, size_t size_bytes,
 	}
 	lock_leave(&link->pool.lock, entered);
 	return err;
-}
-
-int pool_lend(struct tol_link *link, size_t size_bytes,
-	      struct pool_block *ret_block)
-{
-	return link->has_heap ? heap_alloc(link, size_bytes, true, ret_block)
-			      : pool_alloc(link, size_bytes, ret_block);
 }
 
 int pool_reserve(struct tol_link *link, size_t size_bytes,

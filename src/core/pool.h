@@ -66,10 +66,6 @@ void pool_fini(struct tol_link *link);
 int pool_alloc(struct tol_link *link, size_t size_bytes,
 	       struct pool_block *ret_block);
 
-/* The same for one that is written outside of calls. */
-int pool_lend(struct tol_link *link, size_t size_bytes,
-	      struct pool_block *ret_block);
-
 /* For a block that will name a file of that size. Return: 0; -ENOSPC; -ENOMEM */
 int pool_reserve(struct tol_link *link, size_t size_bytes,
 		 const struct pool_block *block);
@@ -104,8 +100,6 @@ static inline bool pool_is_at_hand(const struct pool *pool, uint32_t unit,
 	       pool_is_one_chunk(unit, size_bytes) &&
 	       (load_relaxed_64(&pool->backed[chunk / 64]) >> chunk % 64 & 1);
 }
-
-void *pool_at(const struct tol_link *link, uint32_t unit);
 
 /*
  * Frees the chunks of a number that has no owner any more; the caller holds the

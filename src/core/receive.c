@@ -14,6 +14,7 @@
 
 #include "core/collect.h"
 #include "core/meet.h"
+#include "core/ring_unbounded.h"
 
 /* Somebody else was faster: look again. There was nothing: wait. */
 enum { AGAIN = -EAGAIN, NOTHING = 1 };
@@ -180,7 +181,7 @@ static int consume_queued(struct receiving *r,
 			  const struct ring_message *message,
 			  const struct reading *reading)
 {
-	if (!ring_consume(r->link, message))
+	if (!either_consume(r->link, message))
 		return AGAIN;
 	body_consume(r->link, reading, message->position);
 	if (__builtin_expect(r->link->has_heap, 0))
@@ -195,7 +196,7 @@ static int receive_queued(struct receiving *r, struct ring_gate *gate)
 	struct reading reading;
 	int err;
 
-	err = ring_find_message(link, &message, gate);
+	err = either_find_message(link, &message, gate);
 	if (err == -EAGAIN && !load_acquire_32(&link->head->ended))
 		return NOTHING;
 	/* Who sends had not published when this said so, and now never will. */

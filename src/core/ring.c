@@ -105,15 +105,14 @@ static enum finding help_taken(const struct tol_link *link,
  * The capacity has been made smaller than the ring: also the slot of the position
  * that many before must be consumed. Once it is it stays so.
  */
-static enum finding look_at_limit(const struct tol_link *link,
-				  uint64_t position, struct ring_gate *gate)
+static __attribute__((noinline, cold)) enum finding
+look_at_limit(const struct tol_link *link, uint64_t limit_msgs,
+	      uint64_t position, struct ring_gate *gate)
 {
-	uint64_t limit_msgs = load_relaxed_64(&link->head->limit_msgs);
 	struct ring_gate before;
 	struct place place;
 
-	if (limit_msgs >= link->capacity_msgs || limit_msgs == 0 ||
-	    position < limit_msgs)
+	if (limit_msgs == 0 || position < limit_msgs)
 		return FOUND;
 	place = place_of(link, position - limit_msgs);
 	before.slot = &link->ring[place.index];
@@ -134,19 +133,24 @@ static enum finding look_at_limit(const struct tol_link *link,
  * becomes a later one that is not ahead of T either: every slot that was
  * passed, and so all before it, have been filled.
  */
-static inline enum finding look_for_room(const struct tol_link *link,
-					 uint64_t *position,
-					 struct ring_gate *gate)
+static inline __attribute__((always_inline)) enum finding
+look_for_room(const struct tol_link *link, uint64_t *position,
+	      struct ring_gate *gate)
 {
 	struct place place = place_of(link, *position);
+	uint64_t limit_msgs;
 	int64_t ahead;
 
 	gate->slot = &link->ring[place.index];
 	gate->word = load_acquire_64(gate->slot); /* ring-look */
 	ahead = slot_laps_ahead(gate->word, place.lap);
 	if (slot_state(gate->word) == SLOT_EMPTY) {
+		limit_msgs = load_relaxed_64(&link->head->limit_msgs);
+		if (ahead == 0 &&
+		    __builtin_expect(limit_msgs >= link->capacity_msgs, 1))
+			return FOUND;
 		if (ahead == 0)
-			return look_at_limit(link, *position, gate);
+			return look_at_limit(link, limit_msgs, *position, gate);
 		if (ahead < 0)
 			return NONSENSE;
 		*position += (uint64_t)(ahead - 1) * link->capacity_msgs + 1;
@@ -344,18 +348,6 @@ int ring_end(struct tol_link *link, const struct ring_message *nothing)
 	return cas_64(&link->ring[place.index], &word,
 		      slot_make(SLOT_TAKEN, place.lap, SLOT_UNIT_END))
 		       ? 0 : -EAGAIN;
-}
-
-bool ring_is_there(const struct tol_link *link,
-		   const struct ring_message *message)
-{
-	uint64_t index = message->position & (link->geometry.ring_slots - 1);
-
-	/* With a shift, also of an unbounded one. */
-	if (link->capacity_shift < 0)
-		index = message->position % link->capacity_msgs;
-	/* After the reads of the body. */
-	return load_after_reads_64(&link->ring[index]) == message->word;
 }
 
 enum ring_seen ring_look_at(const struct tol_link *link, uint64_t position,

@@ -82,8 +82,17 @@ enum ring_seen ring_look_at(const struct tol_link *link, uint64_t position,
 			    struct ring_message *ret_message);
 
 /* Is it still the same? A body that was read before is then whole. */
-bool ring_is_there(const struct tol_link *link,
-		   const struct ring_message *message);
+static inline bool ring_is_there(const struct tol_link *link,
+				 const struct ring_message *message)
+{
+	uint64_t index = message->position & (link->geometry.ring_slots - 1);
+
+	/* With a shift, also of an unbounded one. */
+	if (__builtin_expect(link->capacity_shift < 0, 0))
+		index = message->position % link->capacity_msgs;
+	/* After the reads of the body. */
+	return load_after_reads_64(&link->ring[index]) == message->word;
+}
 
 /* Return: true, the receive has happened; false somebody else was faster */
 bool ring_consume(struct tol_link *link, const struct ring_message *message);

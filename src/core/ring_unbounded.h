@@ -27,4 +27,40 @@ bool unbounded_settle_taken(const struct tol_link *link, uint64_t position,
 			    uint32_t cell);
 bool unbounded_is_drained(const struct tol_link *link, uint64_t end_position);
 
+/*
+ * Where most messages go by: which of the two it is, is seen before the call.
+ */
+static inline int either_find_room(struct tol_link *link,
+				   struct ring_room *ret_room)
+{
+	return __builtin_expect(link->is_unbounded, 0)
+		       ? unbounded_find_room(link, ret_room)
+		       : ring_find_room(link, ret_room);
+}
+
+static inline int either_publish(struct tol_link *link, uint32_t unit,
+				 struct ring_room *room)
+{
+	return __builtin_expect(link->is_unbounded, 0)
+		       ? unbounded_publish(link, unit, room)
+		       : ring_publish(link, unit, room);
+}
+
+static inline int either_find_message(struct tol_link *link,
+				      struct ring_message *ret_message,
+				      struct ring_gate *ret_gate)
+{
+	return __builtin_expect(link->is_unbounded, 0)
+		       ? unbounded_find_message(link, ret_message, ret_gate)
+		       : ring_find_message(link, ret_message, ret_gate);
+}
+
+static inline bool either_consume(struct tol_link *link,
+				  const struct ring_message *message)
+{
+	return __builtin_expect(link->is_unbounded, 0)
+		       ? unbounded_consume(link, message)
+		       : ring_consume(link, message);
+}
+
 #endif

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "core/meet_calls.h"
+#include "core/ring_unbounded.h"
 
 int send_check(struct tol_link *link)
 {
@@ -77,7 +78,7 @@ int send_publish(struct tol_link *link, struct bell_waiter *waiter,
 {
 	int err;
 
-	while ((err = ring_publish(link, draft->block.unit, room)) ==
+	while ((err = either_publish(link, draft->block.unit, room)) ==
 	       -EAGAIN) {
 		err = send_wait_for_room(link, waiter, room);
 		if (err < 0)
@@ -110,7 +111,7 @@ int send_waiting(struct tol_link *link, struct bell_waiter *waiter,
 
 		return meet_send(waiter, &meeting);
 	}
-	err = ring_find_room(link, &room);
+	err = either_find_room(link, &room);
 	if (err == -EAGAIN)
 		err = send_wait_for_room(link, waiter, &room);
 	if (err == 0)
