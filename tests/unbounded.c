@@ -105,8 +105,7 @@ START_TEST(ten_million)
 			break;
 	}
 	ck_assert_uint_eq(st.queued_msgs, 0);
-	ck_assert_uint_le(look().memory_bytes,
-			  before_bytes + before_bytes / 20);
+	ck_assert_uint_le(look().memory_bytes, back_bytes(before_bytes));
 	for (int i = 0; i < 2; i++)
 		ck_assert_int_eq(put(sender, STOP_NUMBER, 8, large), 0);
 	for (int i = 0; i < 2; i++)
@@ -151,8 +150,7 @@ START_TEST(memory_comes_back)
 			tol_close(sender);
 	}
 	tol_close(receiver);
-	ck_assert_uint_le(look().memory_bytes,
-			  before_bytes + before_bytes / 20);
+	ck_assert_uint_le(look().memory_bytes, back_bytes(before_bytes));
 	unmake();
 }
 END_TEST

@@ -37,9 +37,15 @@ struct tol_mailbox_stat look(void)
 	return st;
 }
 
+/* 5 per cent more, in whole pages. */
+uint64_t back_bytes(uint64_t before_bytes)
+{
+	return (before_bytes + before_bytes / 20 + 4095) / 4096 * 4096;
+}
+
 bool is_back(uint64_t before_bytes)
 {
-	return look().memory_bytes <= before_bytes + before_bytes / 20;
+	return look().memory_bytes <= back_bytes(before_bytes);
 }
 
 /* Without libcheck, for children: number, and a byte that follows from it. */
@@ -115,6 +121,5 @@ void await_back(struct tol_link *link, uint64_t before_bytes)
 
 	while (!is_back(before_bytes) && now_s() < end_s)
 		check_empty(link);
-	ck_assert_uint_le(look().memory_bytes,
-			  before_bytes + before_bytes / 20);
+	ck_assert_uint_le(look().memory_bytes, back_bytes(before_bytes));
 }

@@ -25,7 +25,10 @@ void make(const struct tol_mailbox_opts *opts);
 void unmake(void);
 struct tol_mailbox_stat look(void);
 
-/* Does it take no more than 5 % more than before? */
+/* 5 per cent more than before, in whole pages. */
+uint64_t back_bytes(uint64_t before_bytes);
+
+/* Does it take no more than that? */
 bool is_back(uint64_t before_bytes);
 
 /* Looks until a receiver that goes on has given all back. */
