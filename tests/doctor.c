@@ -354,6 +354,48 @@ START_TEST(an_unbounded_one)
 }
 END_TEST
 
+/* Of an unbounded one: what only its ring has. */
+static const struct {
+	uint64_t offset, value, kept;
+} unbounded_damages[] = {
+	{ SLOT_OFFSET(5), 0, ALL_KEPT & ~(1u << 5) },
+	{ SLOT_OFFSET(5), 1 | 1 << 2, ALL_KEPT & ~(1u << 5) },	/* received */
+	{ SLOT_OFFSET(3), 0, ALL_KEPT & ~(1u << 3) },
+	{ 64, 5, ALL_KEPT },			/* limit_msgs */
+	{ 104, 5, ALL_KEPT },			/* shape_check */
+	{ 208, 4096, ALL_KEPT },		/* punched_done */
+	{ 256, UINT64_MAX, ALL_KEPT },		/* tail */
+	{ 384, 6, ALL_KEPT },			/* head */
+};
+
+START_TEST(an_unbounded_ring)
+{
+	struct tol_mailbox_health health;
+
+	make(TOL_CAPACITY_UNBOUNDED);
+	patch_64(unbounded_damages[_i].value, unbounded_damages[_i].offset);
+	ck_assert_int_eq(verify(&health), 1);
+	expect_repaired(unbounded_damages[_i].kept);
+}
+END_TEST
+
+/* All the rest would be looked for in wrong places. It is left as it was. */
+START_TEST(a_wrong_capacity)
+{
+	struct tol_mailbox_health health;
+	struct tol_link *link;
+
+	make(CAPACITY_MSGS);
+	patch_64(_i == 0 ? 0 : CAPACITY_MSGS - 2 + (uint64_t)_i, 32);
+	ck_assert_int_eq(tol_open(&link, "box", NULL), -EBADMSG);
+	ck_assert_int_eq(verify(&health), 1);
+	ck_assert_int_eq(repair(&health), -EBADMSG);
+	patch_64(CAPACITY_MSGS, 32);
+	patch_64(CONTROL_QUARANTINED, 128);
+	expect_repaired(ALL_KEPT);
+}
+END_TEST
+
 static int take_and_die(void *context)
 {
 	struct tol_take_opts *opts = context;
@@ -545,7 +587,7 @@ END_TEST
 START_TEST(hostile_bytes)
 {
 	static const struct { uint64_t offset; unsigned int words; } areas[] = {
-		{ 80, 58 }, { 4096, 8 }, { 8192, 100 }, { HOLDS_OFFSET, 32 },
+		{ 112, 54 }, { 4096, 8 }, { 8192, 100 }, { HOLDS_OFFSET, 32 },
 		{ RECORDS_OFFSET, 64 }, { CHUNKS_OFFSET, 16 }, { 0, 64 },
 	};
 	struct tol_mailbox_health health;
@@ -828,6 +870,8 @@ int main(void)
 	tcase_add_test(tcase, two_in_the_same_memory);
 	tcase_add_test(tcase, a_file_that_is_gone);
 	tcase_add_test(tcase, an_unbounded_one);
+	tcase_add_loop_test(tcase, an_unbounded_ring, 0, 8);
+	tcase_add_loop_test(tcase, a_wrong_capacity, 0, 2);
 	tcase_add_test(tcase, what_was_held);
 	tcase_add_test(tcase, capacity_zero);
 	tcase_add_loop_test(tcase, truncated, 0, 8);

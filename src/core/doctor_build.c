@@ -206,7 +206,8 @@ static void set_head(const struct exam *exam, struct mailbox_layout *head)
 	head->memory_limit_bytes = old->memory_limit_bytes;
 	head->sender_quota_bytes = old->sender_quota_bytes;
 	head->ended = old->ended == 1;
-	if (old->limit_msgs > 0 && old->limit_msgs <= head->capacity_msgs)
+	if (!mailbox_is_unbounded(&exam->geometry) && old->limit_msgs > 0 &&
+	    old->limit_msgs <= head->capacity_msgs)
 		head->limit_msgs = old->limit_msgs;
 }
 

@@ -72,6 +72,23 @@ static void note_head(struct exam *exam, const char *what)
 	exam_note(exam, TOL_FINDING_DAMAGE, EXAM_NO_POSITION, what, "head");
 }
 
+/*
+ * It is the check of the shape that is damaged, and not the shape, if the size of
+ * the file and the capacity that resize changes agree with it.
+ */
+static int check_anyway(struct exam *exam)
+{
+	struct mailbox_layout head = exam->head;
+	int err;
+
+	head.shape_check = mailbox_shape_check(&head);
+	err = mailbox_check(&head, UINT64_MAX, &exam->geometry);
+	if (err == 0 && (exam->st.size_bytes != exam->geometry.file_bytes ||
+			 head.limit_msgs != head.capacity_msgs))
+		err = -EBADMSG;
+	return err;
+}
+
 int exam_begin(struct exam *exam, int fd, const struct space *space)
 {
 	ssize_t n;
@@ -90,6 +107,8 @@ int exam_begin(struct exam *exam, int fd, const struct space *space)
 	if ((size_t)n < sizeof(struct object_layout))
 		return -EBADMSG;
 	err = mailbox_check(&exam->head, UINT64_MAX, &exam->geometry);
+	if (err == -EBADMSG && (size_t)n == sizeof(exam->head))
+		err = check_anyway(exam);
 	if ((size_t)n < sizeof(exam->head) || err == -EBADMSG) {
 		if (exam->head.object.magic != OBJECT_MAGIC)
 			return -EMEDIUMTYPE;
@@ -269,10 +288,14 @@ static void look_at_head(struct exam *exam)
 	if (exam->st.size_bytes < exam->geometry.file_bytes)
 		exam_note(exam, TOL_FINDING_DAMAGE, EXAM_NO_POSITION,
 			  "it was truncated", "file");
+	if (head->shape_check != mailbox_shape_check(head))
+		note_head(exam, "the check of its capacity is wrong");
 	if ((head->control & CONTROL_STATE_MASK) > CONTROL_QUARANTINED)
 		note_head(exam, "its state makes no sense");
-	if (!is_unbounded && exam->geometry.capacity_msgs > 0 &&
-	    (head->limit_msgs == 0 || head->limit_msgs > head->capacity_msgs))
+	if (is_unbounded || exam->geometry.capacity_msgs == 0
+		    ? head->limit_msgs != head->capacity_msgs
+		    : head->limit_msgs == 0 ||
+			      head->limit_msgs > head->capacity_msgs)
 		note_head(exam, "its capacity is not what it was made for");
 	if (head->bell != 0)
 		note_head(exam, "its bell is not 0");

@@ -232,13 +232,49 @@ static void look_at_position(struct exam *exam, uint64_t position, uint64_t word
 			  "slot %llu", (unsigned long long)(position % n));
 }
 
+/*
+ * Positions are filled and received one after the other: an empty slot before the
+ * last one that was filled, or a received one behind a message, had a message. One
+ * before the oldest message may have been received.
+ */
+static void look_for_gaps(struct exam *exam, uint64_t begin, uint64_t head)
+{
+	uint64_t n = exam->geometry.ring_slots;
+	uint64_t words[MAILBOX_GRANULE_SLOTS];
+
+	for (uint64_t position = begin; position < exam->tail; position++) {
+		uint64_t i = position % MAILBOX_GRANULE_SLOTS;
+		bool is_empty;
+
+		if (i == 0)
+			read_slots(exam, words, MAILBOX_GRANULE_SLOTS,
+				   position % n);
+		is_empty = words[i] == 0 ||
+			   (slot_state(words[i]) == SLOT_EMPTY &&
+			    slot_laps_ahead_unbounded(words[i],
+						      position / n) == 0);
+		if (position < head && is_empty)
+			exam_note(exam, TOL_FINDING_DAMAGE, position,
+				  "it makes no sense: a message in it, if there "
+				  "was one, is lost", "slot %llu",
+				  (unsigned long long)(position % n));
+		else if (position > head &&
+			 (is_empty || slot_state(words[i]) == SLOT_EMPTY))
+			exam_note(exam, TOL_FINDING_LOST, position,
+				  "its slot is empty, and later ones are not",
+				  "slot %llu",
+				  (unsigned long long)(position % n));
+	}
+}
+
 static void look_at_unbounded(struct exam *exam)
 {
 	const struct mailbox_layout *head = &exam->head;
 	uint64_t begin = head->punched_below, end = head->ring_backed;
-	uint64_t words[MAILBOX_GRANULE_SLOTS];
+	uint64_t words[MAILBOX_GRANULE_SLOTS], first = UINT64_MAX;
 
 	if (begin > end || end - begin > exam->geometry.ring_slots ||
+	    head->punched_done > begin ||
 	    begin % MAILBOX_GRANULE_SLOTS || end % MAILBOX_GRANULE_SLOTS ||
 	    end > UINT64_MAX / 2) {
 		exam_note(exam, TOL_FINDING_DAMAGE, EXAM_NO_POSITION,
@@ -259,8 +295,15 @@ static void look_at_unbounded(struct exam *exam)
 			look_at_position(exam, position + i, words[i]);
 			if (words[i] != 0)
 				exam->tail = position + i + 1;
+			if (slot_state(words[i]) == SLOT_FULL &&
+			    position + i < first)
+				first = position + i;
 		}
 	}
+	if (first > exam->tail)
+		first = exam->tail;
+	look_for_gaps(exam, begin, first);
+	look_at_hints(exam, first);
 }
 
 /* ---- capacity 0: those who wait, and no messages ---- */

@@ -95,6 +95,7 @@ static int fill(int fd, const struct mailbox_geometry *geometry,
 			geometry->ring_slots);
 		head.ring_backed = MAILBOX_GRANULE_SLOTS;
 	}
+	head.shape_check = mailbox_shape_check(&head);
 	head.pages_high = geometry->has_heap;
 	err = sys_set_size(fd, geometry->file_bytes);
 	if (err == 0) /* head, and all slots or the first of them */

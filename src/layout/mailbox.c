@@ -33,11 +33,23 @@ uint64_t mailbox_signature(void)
 	hash = fold(hash, MAILBOX_UNIT_BYTES);
 	hash = fold(hash, MAILBOX_CHUNK_UNITS);
 	hash = fold(hash, offsetof(struct mailbox_layout, taps));
+	hash = fold(hash, offsetof(struct mailbox_layout, shape_check));
 	hash = fold(hash, sizeof(struct tapped_layout));
 	hash = fold(hash, offsetof(struct mailbox_layout, ring_backed));
 	hash = fold(hash, MAILBOX_GRANULE_SLOTS);
 	hash = fold(hash, HEAP_END_BITS << 8 | MAILBOX_HEAP_PAGE_CHUNKS);
 	return fold(hash, SLOT_LAP_BITS);
+}
+
+/* Of what the places of all else are computed from. */
+uint64_t mailbox_shape_check(const struct mailbox_layout *head)
+{
+	uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+	hash = fold(hash, head->capacity_msgs);
+	hash = fold(hash, head->pool_chunks);
+	hash = fold(hash, head->ring_shift);
+	return fold(hash, head->has_heap);
 }
 
 static uint64_t round_up(uint64_t value, uint64_t unit)
@@ -122,6 +134,9 @@ int mailbox_check(const struct mailbox_layout *head, uint64_t file_bytes,
 
 	if (err < 0)
 		return err;
+	/* A damaged capacity would have everything looked for in wrong places. */
+	if (head->shape_check != mailbox_shape_check(head))
+		return -EBADMSG;
 	if (!mailbox_compute(&shape, &g) || file_bytes < g.file_bytes)
 		return -EBADMSG;
 	*ret_geometry = g;

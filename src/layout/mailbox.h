@@ -102,7 +102,8 @@ struct mailbox_layout {
 	uint64_t memory_limit_bytes;	/* 0 none; of bodies, whole chunks */
 	uint64_t sender_quota_bytes;	/* the same, of each participant's */
 	uint64_t taps;		/* four numbers of 16 bits; 0 nobody taps */
-	uint8_t pad_104[24];
+	uint64_t shape_check;	/* of capacity, chunks, shift, heap: as made */
+	uint8_t pad_112[16];
 
 	uint64_t control;
 	uint64_t receivers;	/* {count, epoch} of sleepers in receive */
@@ -525,6 +526,8 @@ static_assert(sizeof(struct tapped_layout) == 128, "layout");
 /* Return: false if the numbers are out of range */
 bool mailbox_compute(const struct mailbox_shape *shape,
 		     struct mailbox_geometry *ret_geometry);
+
+uint64_t mailbox_shape_check(const struct mailbox_layout *head);
 
 /* Return: 0; -EBADMSG, -EPROTO, -EMEDIUMTYPE */
 int mailbox_check(const struct mailbox_layout *head, uint64_t file_bytes,
