@@ -95,6 +95,7 @@ static inline uint64_t load_after_reads_64(const uint64_t *word)
  * Copies bytes that somebody may be writing meanwhile. The caller finds out
  * afterwards whether that was so, by load_after_reads_64() or a swap, and then
  * believes nothing of it. Such a race is meant: the sanitizer is not told of it.
+ * What the copy says is from then on read in the copy, not once more at its source.
  */
 #ifdef SANITIZED_THREADS
 __attribute__((no_sanitize_thread, noinline, unused)) static void
@@ -110,6 +111,8 @@ copy_unsettled(void *to, const void *from, size_t size_bytes)
 static inline void copy_unsettled(void *to, const void *from, size_t size_bytes)
 {
 	memcpy(to, from, size_bytes);
+	/* Or the compiler may take a field that it needs from there again. */
+	__asm__ volatile("" : : "r"(to) : "memory");
 }
 #endif
 
