@@ -352,27 +352,40 @@ static void set_current(struct tol_link *link, struct extent *extent)
 	link->pool.current = extent;
 }
 
-static int cut_small(struct tol_link *link, uint32_t units,
-		     struct pool_block *block)
+/* A child forked at any instruction must not find one in two lists. */
+static __attribute__((noinline)) int renew_current(struct tol_link *link)
+{
+	struct extent *full = link->pool.current;
+	struct extent *extent;
+	int err;
+
+	if (full && is_free_again(link, full)) {
+		full->used_units = 0;
+		set_current(link, full);
+		return 0;
+	}
+	err = get_extent(link, 1, &extent);
+	if (err < 0)
+		return err;
+	set_current(link, extent);
+	fence_compiler();
+	if (full)
+		add_busy(&link->pool, full);
+	return 0;
+}
+
+static inline int cut_small(struct tol_link *link, uint32_t units,
+			    struct pool_block *block)
 {
 	struct extent *extent = link->pool.current;
 
-	/* A child forked at any instruction must not find one in two lists. */
-	if (!extent || extent->used_units + units > MAILBOX_CHUNK_UNITS) {
-		if (extent && is_free_again(link, extent)) {
-			extent->used_units = 0;
-			set_current(link, extent);
-		} else {
-			struct extent *full = extent;
-			int err = get_extent(link, 1, &extent);
+	if (__builtin_expect(!extent || extent->used_units + units >
+						MAILBOX_CHUNK_UNITS, 0)) {
+		int err = renew_current(link);
 
-			if (err < 0)
-				return err;
-			set_current(link, extent);
-			fence_compiler();
-			if (full)
-				add_busy(&link->pool, full);
-		}
+		if (err < 0)
+			return err;
+		extent = link->pool.current;
 	}
 	block->unit = extent->first_chunk * MAILBOX_CHUNK_UNITS +
 		      extent->used_units;
@@ -384,8 +397,9 @@ static int cut_small(struct tol_link *link, uint32_t units,
 	return 0;
 }
 
-static int cut_large(struct tol_link *link, uint32_t units,
-		     struct pool_block *block)
+static __attribute__((noinline)) int cut_large(struct tol_link *link,
+					       uint32_t units,
+					       struct pool_block *block)
 {
 	uint32_t chunks_count = (units + MAILBOX_CHUNK_UNITS - 1) /
 				MAILBOX_CHUNK_UNITS;

@@ -82,8 +82,8 @@ enum finding { FOUND, WAIT, ENDED, STEP, NONSENSE };
  * so, and then the slot is empty: in this order, or the cell would go on to
  * another message. It was read between two looks at the slot that saw the same.
  */
-static enum finding help_taken(const struct tol_link *link,
-			       const struct ring_gate *gate)
+static __attribute__((noinline)) enum finding
+help_taken(const struct tol_link *link, const struct ring_gate *gate)
 {
 	uint64_t *slot = (uint64_t *)(uintptr_t)gate->slot;
 	uint64_t word = gate->word;
@@ -168,9 +168,9 @@ look_for_room(const struct tol_link *link, uint64_t *position,
 }
 
 /* The same for a receiver and H. */
-static inline enum finding look_for_message(const struct tol_link *link,
-					    uint64_t *position,
-					    struct ring_gate *gate)
+static inline __attribute__((always_inline)) enum finding
+look_for_message(const struct tol_link *link, uint64_t *position,
+		 struct ring_gate *gate)
 {
 	struct place place = place_of(link, *position);
 	int64_t ahead;
@@ -222,6 +222,22 @@ static enum finding walk_from_hint(const struct tol_link *link, look *look_at,
 	return NONSENSE;
 }
 
+/* The first look found STEP or NONSENSE. */
+static __attribute__((noinline)) enum finding
+walk_on(const struct tol_link *link, look *look_at, const uint64_t *hint,
+	enum finding found, uint64_t *position, struct ring_gate *gate)
+{
+	if (found == STEP) {
+		*position = larger(*position, load_acquire_64(hint));
+		for (uint64_t steps = 0; found == STEP && steps <= STEPS_MAX;
+		     steps++)
+			found = look_at(link, position, gate);
+	}
+	if (found == STEP || found == NONSENSE)
+		found = walk_from_hint(link, look_at, hint, position, gate);
+	return found;
+}
+
 /*
  * Walks from the link's own hint; the common case is one look. The shared hint
  * is read after a step, and when the own one makes no sense any more: the link
@@ -234,21 +250,15 @@ walk(const struct tol_link *link, look *look_at, const uint64_t *own_hint,
 	uint64_t position = load_acquire_64(own_hint);
 	enum finding found = look_at(link, &position, gate);
 
-	if (found == STEP) {
-		position = larger(position, load_acquire_64(hint));
-		for (uint64_t steps = 0; found == STEP && steps <= STEPS_MAX;
-		     steps++)
-			found = look_at(link, &position, gate);
-	}
-	if (found == STEP || found == NONSENSE)
-		found = walk_from_hint(link, look_at, hint, &position, gate);
 	*ret_position = position;
+	if (__builtin_expect(found == STEP || found == NONSENSE, 0))
+		return walk_on(link, look_at, hint, found, ret_position, gate);
 	return found;
 }
 
-static inline enum finding walk_to_room(const struct tol_link *link,
-					uint64_t *ret_position,
-					struct ring_gate *gate)
+static inline __attribute__((always_inline)) enum finding
+walk_to_room(const struct tol_link *link, uint64_t *ret_position,
+	     struct ring_gate *gate)
 {
 	return walk(link, look_for_room, &link->send_position,
 		    &link->head->tail, ret_position, gate);

@@ -63,8 +63,8 @@ static void raise_hint(uint64_t *hint, uint64_t position)
 }
 
 /* As ring-taken in ring.c. */
-static enum finding help_taken(const struct tol_link *link, uint64_t *slot,
-			       uint64_t word)
+static __attribute__((noinline)) enum finding
+help_taken(const struct tol_link *link, uint64_t *slot, uint64_t word)
 {
 	uint64_t lap = word >> 2 & SLOT_LAP_LOW_MASK;
 	struct hold hold;
@@ -124,6 +124,19 @@ static inline enum finding look(const struct tol_link *link, uint64_t *position,
 	}
 }
 
+/* The first look found STEP. */
+static __attribute__((noinline)) enum finding
+walk_on(const struct tol_link *link, bool for_room, const uint64_t *hint,
+	uint64_t *position, struct ring_gate *gate)
+{
+	enum finding found = STEP;
+
+	*position = larger(*position, load_acquire_64(hint));
+	for (uint64_t steps = 0; found == STEP && steps <= STEPS_MAX; steps++)
+		found = look(link, position, gate, for_room);
+	return found == STEP ? NONSENSE : found;
+}
+
 /* From the link's own hint, which may be of before it last entered. */
 static inline __attribute__((always_inline)) enum finding
 walk(const struct tol_link *link, bool for_room, const uint64_t *own_hint,
@@ -134,14 +147,10 @@ walk(const struct tol_link *link, bool for_room, const uint64_t *own_hint,
 		       load_acquire_64(&link->head->punched_below));
 	enum finding found = look(link, &position, gate, for_room);
 
-	if (found == STEP) {
-		position = larger(position, load_acquire_64(hint));
-		for (uint64_t steps = 0; found == STEP && steps <= STEPS_MAX;
-		     steps++)
-			found = look(link, &position, gate, for_room);
-	}
 	*ret_position = position;
-	return found == STEP ? NONSENSE : found;
+	if (__builtin_expect(found == STEP, 0))
+		return walk_on(link, for_room, hint, ret_position, gate);
+	return found;
 }
 
 /* Return: 0 the granule at @backed has memory; -ENOSPC; -EBADMSG */
