@@ -105,23 +105,113 @@ static bool check_waited(void)
 	return count_missing() > 0;
 }
 
+/* ---- stopped: nobody else waits for it ---- */
+
+static int64_t others_result;
+
+/* Two others meet, while it is stopped. */
+static void others_meet(void)
+{
+	uint64_t number = SLEEPERS_NUMBER;
+
+	start_sleeping_receiver(1);
+	must_be(tol_send(link_here, &number, 8, TOL_NOWAIT), 0);
+	must_be(end_sleeper(1), 8);
+}
+
+/* Whom it has met, and not yet woken, is by the next call; else by that one's own. */
+static void others_meet_receiver(void)
+{
+	uint64_t number = SLEEPERS_NUMBER;
+
+	if (first_place() == MEET_REQUEST) {
+		others_result = 0;
+		must_be(tol_send(link_here, &number, 8, TOL_NOWAIT), 0);
+	} else {
+		others_result = -EAGAIN;
+		must_be(tol_recv(link_here, &number, 8, TOL_NOWAIT), -EAGAIN);
+	}
+	must_be(end_sleeper(0), 8);
+	others_meet();
+}
+
+static void others_meet_sender(void)
+{
+	uint64_t number;
+	bool is_waiting = first_place() == MEET_OFFER;
+
+	others_result = tol_recv(link_here, &number, 8, TOL_NOWAIT);
+	must_be(others_result, is_waiting ? 8 : -EAGAIN);
+	must_be(end_sleeper(0), 0);
+	others_meet();
+}
+
+/* One of two had what there was for one. */
+static void resumed_meets(void)
+{
+	if (others_result == -EAGAIN)
+		must(shared->result >= 0);
+	else
+		must_be(shared->result, -EAGAIN);
+	check_meeting();
+}
+
+static void others_try_recv(void)
+{
+	uint64_t number;
+
+	others_result = tol_recv(link_here, &number, 8, TOL_NOWAIT);
+	must(others_result == 8 || others_result == -EAGAIN);
+	others_meet();
+}
+
+static void others_try_send(void)
+{
+	uint64_t number = SLEEPERS_NUMBER;
+
+	others_result = tol_send(link_here, &number, 8, TOL_NOWAIT);
+	must(others_result == 0 || others_result == -EAGAIN);
+	if (others_result == 0) {
+		/* It is the stopped one's, who may sleep now. */
+		start_sleeping_sender(1);
+		must_be(tol_recv(link_here, &number, 8, TOL_NOWAIT), 8);
+		must_be(end_sleeper(1), 0);
+	} else {
+		others_meet();
+	}
+}
+
+static void resumed_gave_up(void)
+{
+	if (others_result == -EAGAIN)
+		must_be(shared->result, -ETIMEDOUT);
+	else
+		must(shared->result >= 0);
+	check_meeting();
+}
+
 #define MEETS(name_, op_)						\
 	.name = name_, .size_bytes = 8, .prepare = open_victim, .op = op_
 #define GIVES_UP(name_, op_)						\
 	.name = name_, .size_bytes = 8, .set_up = make_meeting,		\
-	.prepare = open_with_fake_clock, .op = op_, .check = check_gave_up
+	.prepare = open_with_fake_clock, .op = op_, .check = check_gave_up, \
+	.resumed = resumed_gave_up, .variants = 1
 
 const struct scenario meeting_scenarios[] = {
 	{ MEETS("send, meeting one that waits", op_send),
 	  .set_up = meeting_and_receiver, .check = check_send_meets,
-	  .flip = "meet_match" },
+	  .flip = "meet_match", .others = others_meet_receiver,
+	  .resumed = resumed_meets, .variants = 1 },
 	{ MEETS("recv, meeting one that waits", op_recv),
 	  .set_up = meeting_and_sender, .check = check_recv_meets,
-	  .flip = "meet_match" },
+	  .flip = "meet_match", .others = others_meet_sender,
+	  .resumed = resumed_meets, .variants = 1 },
 	{ MEETS("send, meeting nobody", op_send), .set_up = make_meeting,
 	  .check = check_gave_up },
-	{ GIVES_UP("send, meeting nobody in time", op_send_timed) },
-	{ GIVES_UP("recv, meeting nobody in time", op_recv_timed) },
+	{ GIVES_UP("send, meeting nobody in time", op_send_timed),
+	  .others = others_try_recv },
+	{ GIVES_UP("recv, meeting nobody in time", op_recv_timed),
+	  .others = others_try_send },
 	{ MEETS("recv, asleep, then met", op_recv_forever),
 	  .set_up = make_meeting, .act = put, .check = check_waited,
 	  .flip = "hold_ack" },
