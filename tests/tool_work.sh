@@ -470,6 +470,23 @@ test_interrupted() {
 		bad 'it waits'
 	kill -INT "$worker"
 	finish 'Ctrl-C while nothing runs' 130
+
+	# Two at once are one, such as those that timeout(1) sends.
+	begin w2
+	t send w2 run
+	start w2 -- sh -c "$waiting"
+	until_true has_lines 1 "$work/dir/pids" || bad 'it runs'
+	kill -STOP "$worker"
+	kill -TERM "$worker"
+	kill -HUP "$worker"
+	kill -CONT "$worker"
+	until_true eval '[ "$(of w2 waiting_receivers_count)" = 0 ]'
+	: > "$work/dir/go"
+	until_true is_gone "$worker"
+	wait "$worker" 2>/dev/null
+	is 'two signals at once: the job is finished' \
+		"$(cat "$work/dir/bodies" 2>/dev/null)" run
+	t rm w2
 	t rm w
 }
 

@@ -42,9 +42,19 @@ struct recv {
 
 static volatile sig_atomic_t interrupted;
 
+/* The second one of a kind has its usual effect. */
 static void note_signal(int number)
 {
+	static int64_t last_ns;
+	int is_again = interrupted == number;
+
+	if (!signal_counts(&last_ns))
+		return;
 	interrupted = number;
+	if (is_again) {
+		signal(number, SIG_DFL);
+		raise(number);
+	}
 }
 
 static void catch_signals(void)
@@ -53,9 +63,8 @@ static void catch_signals(void)
 	struct sigaction action = { .sa_handler = note_signal }, old;
 	size_t i;
 
-	/* The second one of a kind has its usual effect. */
-	action.sa_flags = SA_RESTART | (int)SA_RESETHAND;
-	sigemptyset(&action.sa_mask);
+	action.sa_flags = SA_RESTART;
+	sigfillset(&action.sa_mask);
 	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
 		/* What nohup and the shell's & have ignored stays ignored. */
 		if (sigaction(numbers[i], NULL, &old) == 0 &&

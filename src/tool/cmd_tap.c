@@ -28,17 +28,26 @@ struct tap {
 
 static volatile sig_atomic_t interrupted;
 
+/* The second one of a kind has its usual effect. */
 static void note_signal(int number)
 {
+	static int64_t last_ns;
+	int is_again = interrupted == number;
+
+	if (!signal_counts(&last_ns))
+		return;
 	interrupted = number;
+	if (is_again) {
+		signal(number, SIG_DFL);
+		raise(number);
+	}
 }
 
 static void catch_signals(void)
 {
 	struct sigaction action = { .sa_handler = note_signal };
 
-	action.sa_flags = (int)SA_RESETHAND;
-	sigemptyset(&action.sa_mask);
+	sigfillset(&action.sa_mask);
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGHUP, &action, NULL);
@@ -140,8 +149,8 @@ static int tap_all(struct tap *tap)
 		shown++;
 	}
 	if (missed(tap) > 0)
-		fprintf(stderr, "tolsey tap: %s: %" PRIu64
-			" messages were missed\n", tap->name, missed(tap));
+		say_failed(tap->tool, tap->name, "%" PRIu64
+			   " messages were missed", missed(tap));
 	if (error != 0)
 		return say_failed(tap->tool, tap->name, "cannot write to "
 				  "standard output: %s", strerror(-error));

@@ -63,9 +63,10 @@ static volatile sig_atomic_t signals_count, first_signal;
 
 static void wake_up(int number)
 {
+	static int64_t last_ns;
 	int error = errno;
 
-	if (number != SIGCHLD) {
+	if (number != SIGCHLD && signal_counts(&last_ns)) {
 		if (signals_count == 0)
 			first_signal = number;
 		if (signals_count < 3)
@@ -83,7 +84,7 @@ static void catch_signals(void)
 	size_t i;
 
 	action.sa_flags = SA_RESTART;
-	sigemptyset(&action.sa_mask);
+	sigfillset(&action.sa_mask);
 	for (i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
 		/* What nohup and the shell's & have ignored stays ignored. */
 		if (numbers[i] == SIGCHLD ||

@@ -137,6 +137,10 @@ static const struct {
 		"with 'tolsey seg create'" },
 	{ EPERM, "seg grow", "is sealed, its size is fixed: make another with "
 		"'tolsey seg create'" },
+	{ EPERM, "doctor", "is another user's: ask its owner to repair it, see "
+		"'tolsey stat %N'" },
+	{ EPERM, "rm", "is another user's, and in %S only its owner removes it: "
+		"see 'tolsey stat %N'" },
 	{ EBUSY, "seg seal", "is attached for writing by somebody: see "
 		"'tolsey seg stat %N', seal it when they are done" },
 	{ EUSERS, NULL, "4096 processes take part already: let some end, see "

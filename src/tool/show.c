@@ -18,6 +18,18 @@ int64_t now_ns(void)
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+#define SIGNAL_APART_NS 100000000
+
+int signal_counts(int64_t *last_ns)
+{
+	int64_t at_ns = now_ns();
+
+	if (*last_ns != 0 && at_ns - *last_ns < SIGNAL_APART_NS)
+		return 0;
+	*last_ns = at_ns;
+	return 1;
+}
+
 const char *show_time(int64_t unix_ns, char *buf, size_t size_bytes)
 {
 	time_t seconds = (time_t)(unix_ns / 1000000000);

@@ -144,4 +144,10 @@ void progress_add(struct progress *progress, size_t size_bytes);
 void progress_fini(struct progress *progress);
 int64_t now_ns(void);
 
+/*
+ * In a signal handler: does this one count? timeout(1), and a kill of a whole group
+ * by one of it, send two at once, which mean one.
+ */
+int signal_counts(int64_t *last_ns);
+
 #endif
