@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # A send or a receive that need not wait makes no system call: strace sees
-# nothing between two marks.
+# nothing between two marks. A batch for one that sleeps makes one, the wake-up.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 build=${O:-$PWD/build}
@@ -48,6 +48,19 @@ for size in $sizes; do
 		printf '%s\n' "$between" | head -n 5
 	fi
 done
+if strace -o "$work/trace" "$work/quiet" batch 2> "$work/err"; then
+	between=$(awk '/^getppid\(/ { marks++; next }
+		!/^---/ && (marks == 1 || marks == 3) { sub(/\(.*/, ""); print marks, $0 }
+		END { print "marks", marks + 0 }' "$work/trace" | tr '\n' ' ')
+else
+	between=$(cat "$work/err")
+fi
+if [ "$between" = '1 futex 3 futex marks 4 ' ]; then
+	passed=$((passed + 1))
+else
+	failed=$((failed + 1))
+	echo "a batch wakes a sleeper: not by one futex() each: $between"
+fi
 if [ $skipped -gt 0 ]; then
 	echo "$passed passed, $failed failed, $skipped skipped"
 else

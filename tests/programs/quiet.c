@@ -2,10 +2,12 @@
 /*
  * Sends and receives that need not wait, between two marks that strace sees.
  * quiet SIZE COUNT: in one process, and of messages
- * that another has sent.
+ * that another has sent. quiet batch: of many in one call, for one that sleeps.
  */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -99,8 +101,80 @@ static void between_two(struct tol_link *link, char *buf, size_t size)
 		stop("the other process", -1);
 }
 
+/* The child sleeps: it has said that it waits, and the kernel says that it does. */
+static void await_asleep(pid_t child)
+{
+	struct tol_mailbox_stat st;
+	char path[64], line[512] = "";
+	char *state = NULL;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)child);
+	do {
+		if (tol_mailbox_stat("quiet", NULL, &st, NULL, NULL) < 0)
+			stop("stat", -1);
+		file = fopen(path, "r");
+		if (!file || !fgets(line, sizeof(line), file))
+			stop("the other process", -1);
+		fclose(file);
+		state = strrchr(line, ')');
+	} while (st.waiting_receivers_count + st.waiting_senders_count == 0 || !state ||
+		 state[2] != 'S');
+}
+
+/* CAPACITY messages in one call, and the other end one that sleeps for it. */
+static void wake_once(struct tol_link *link, bool is_sender)
+{
+	static char bufs[CAPACITY][8];
+	struct tol_outgoing out[CAPACITY] = { 0 };
+	struct tol_incoming in[CAPACITY] = { 0 };
+	const struct tol_open_opts never = {
+		.flags = TOL_SPIN_NEVER,
+	};
+	struct tol_link *other;
+	ssize_t done;
+	int status;
+	pid_t child;
+
+	for (int i = 0; i < CAPACITY; i++) {
+		out[i] = (struct tol_outgoing){ .body = "x", .size_bytes = 1 };
+		in[i].buf = bufs[i];
+		in[i].size_bytes = sizeof(bufs[i]);
+	}
+	child = fork();
+	if (child == 0) {
+		if (tol_open(&other, "quiet", &never) < 0)
+			_exit(1);
+		done = is_sender ? tol_recv_many(other, in, CAPACITY, CAPACITY,
+						 TOL_FOREVER)
+				 : tol_send_many(other, out, CAPACITY,
+						 CAPACITY, TOL_FOREVER);
+		_exit(done != CAPACITY);
+	}
+	await_asleep(child);
+	mark();
+	done = is_sender ? tol_send_many(link, out, CAPACITY, 0, TOL_NOWAIT)
+			 : tol_recv_many(link, in, CAPACITY, 0, TOL_NOWAIT);
+	mark();
+	if (done != CAPACITY || waitpid(child, &status, 0) != child ||
+	    status != 0)
+		stop("a batch", done < 0 ? done : -1);
+}
+
+static void batches(struct tol_link *link)
+{
+	char buf[8];
+
+	wake_once(link, true);
+	for (int i = 0; i < CAPACITY; i++)
+		send_some(link, "x", 1, 1);
+	wake_once(link, false);
+	recv_some(link, buf, 1, CAPACITY);
+}
+
 int main(int argc, char **argv)
 {
+	bool is_batch = argc > 1 && strcmp(argv[1], "batch") == 0;
 	size_t size = argc > 1 ? strtoul(argv[1], NULL, 10) : 8;
 	long count = argc > 2 ? strtol(argv[2], NULL, 10) : 1000;
 	char *buf = calloc(1, size + 1);
@@ -115,10 +189,14 @@ int main(int argc, char **argv)
 		stop("open", err);
 	/* Memory is taken from the system as it is first used. */
 	alone(link, buf, size, count);
-	mark();
-	alone(link, buf, size, count);
-	mark();
-	between_two(link, buf, size);
+	if (is_batch) {
+		batches(link);
+	} else {
+		mark();
+		alone(link, buf, size, count);
+		mark();
+		between_two(link, buf, size);
+	}
 	tol_close(link);
 	free(buf);
 	return tol_mailbox_remove("quiet", NULL) < 0;
