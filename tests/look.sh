@@ -172,6 +172,29 @@ status 0 doctor jobs --repair
 has 'out of quarantine' 'jobs: repaired; 1 messages readable, 0 lost' "$out"
 status 0 recv jobs
 is 'after quarantine' four "$out"
+# A state that is none, and where to look for those who wait.
+"$tool" send jobs five
+printf '\001' | dd of="$TOLSEY_SPACE/jobs" bs=1 seek=133 conv=notrunc \
+	2> /dev/null
+status 1 doctor jobs
+has 'a wrong state' 'damaged: head: its state makes no sense' "$out"
+status 0 doctor jobs --repair
+status 0 recv jobs --nowait
+is 'after a wrong state' five "$out"
+status 0 create meet --capacity 0
+"$tool" work meet -n 1 -- false &
+first=$!
+"$tool" send meet six
+wait "$first"
+status 0 doctor meet
+printf '\001' | dd of="$TOLSEY_SPACE/meet" bs=1 seek=388 conv=notrunc \
+	2> /dev/null
+status 1 doctor meet
+has 'a wrong hint' 'the hint who waits first is ahead' "$out"
+status 0 doctor meet --repair
+status 0 recv meet --nowait
+is 'after a wrong hint' six "$out"
+status 0 rm meet
 status 1 doctor none
 status 2 doctor
 status 2 doctor jobs extra

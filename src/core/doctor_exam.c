@@ -290,7 +290,9 @@ static void look_at_head(struct exam *exam)
 			  "it was truncated", "file");
 	if (head->shape_check != mailbox_shape_check(head))
 		note_head(exam, "the check of its capacity is wrong");
-	if ((head->control & CONTROL_STATE_MASK) > CONTROL_QUARANTINED)
+	/* Only who removes has a number. */
+	if ((head->control & CONTROL_STATE_MASK) != CONTROL_REMOVING &&
+	    head->control > CONTROL_QUARANTINED)
 		note_head(exam, "its state makes no sense");
 	if (is_unbounded || exam->geometry.capacity_msgs == 0
 		    ? head->limit_msgs != head->capacity_msgs

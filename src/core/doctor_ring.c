@@ -310,10 +310,15 @@ static void look_at_unbounded(struct exam *exam)
 
 static void look_at_meeting(struct exam *exam)
 {
-	uint64_t words[MEET_SLOTS];
+	uint64_t words[MEET_SLOTS], first = exam->head.head;
 
 	exam->tail = exam->head.tail;
 	read_slots(exam, words, MEET_SLOTS, 0);
+	/* It may be behind, and not ahead. */
+	if (meet_laps_ahead(words[first % MEET_SLOTS], first / MEET_SLOTS) < 0)
+		exam_note(exam, TOL_FINDING_DAMAGE, EXAM_NO_POSITION,
+			  "the hint who waits first is ahead of the slots",
+			  "head");
 	for (uint64_t i = 0; i < MEET_SLOTS; i++) {
 		unsigned int state = meet_state(words[i]);
 		bool has_offer = state == MEET_OFFER || state == MEET_MATCHED;
