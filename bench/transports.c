@@ -39,6 +39,7 @@
 static const struct transport *const transports[] = {
 	&transport_tolsey, &transport_tolsey_sleeping,
 	&transport_tolsey_in_place, &transport_tolsey_unbounded,
+	&transport_tolsey_meeting,
 	&transport_pipe,
 	&transport_stream, &transport_seqpacket, &transport_posix_mq, &transport_sysv,
 	&transport_ring,

@@ -59,6 +59,7 @@ struct pair {
 
 extern const struct transport transport_tolsey, transport_tolsey_sleeping,
 	transport_tolsey_in_place, transport_tolsey_unbounded,
+	transport_tolsey_meeting,
 	transport_pipe, transport_stream, transport_seqpacket,
 	transport_posix_mq, transport_sysv, transport_ring;
 

@@ -24,6 +24,8 @@ static int tolsey_open_pair(struct pair *pair)
 
 	if (pair->transport == &transport_tolsey_unbounded)
 		capacity_msgs = TOL_CAPACITY_UNBOUNDED;
+	if (pair->transport == &transport_tolsey_meeting)
+		capacity_msgs = 0;
 	for (int i = 0; i < 2; i++) {
 		int r = tol_mailbox_create(names[i], capacity_msgs, NULL);
 
@@ -136,6 +138,15 @@ const struct transport transport_tolsey_in_place = {
 	.modes = 1u << MODE_POLL | 1u << MODE_BLOCK,
 	.open_pair = tolsey_open_pair, .join = tolsey_join,
 	.send = in_place_send, .recv = in_place_recv, .end = in_place_end,
+	.leave = tolsey_leave, .close_pair = tolsey_close_pair,
+};
+
+/* Capacity 0: who polls never meets another who does. */
+const struct transport transport_tolsey_meeting = {
+	.name = "tolsey capacity 0",
+	.modes = 1u << MODE_BLOCK,
+	.open_pair = tolsey_open_pair, .join = tolsey_join,
+	.send = tolsey_send, .recv = tolsey_recv,
 	.leave = tolsey_leave, .close_pair = tolsey_close_pair,
 };
 
