@@ -118,23 +118,23 @@ test_unbounded() {
 	status create 0 create end --unbounded --memory-limit 4M \
 		--sender-quota 1M
 	seq 1 5000 | t send end --lines --nowait
-	has 'stat' '5000 of unlimited' <(t stat end)
+	has 'stat' '5000 of unbounded' <(t stat end)
 	has 'limit' 'limit         4194304 bytes' <(t stat end)
 	has 'quota' 'sender quota  1048576 bytes' <(t stat end)
-	has 'ls' '5000 of unlimited' <(t ls)
+	has 'ls' '5000 of unbounded' <(t ls)
 	has 'stat --json' '"capacity_msgs":null,"capacity_max_msgs":null,' \
 		<(t stat end --json)
 	has 'stat --json' '"memory_limit_bytes":4194304,' \
 		<(t stat end --json)
 	status 'resize' 1 resize end --capacity 6
-	has 'resize' 'unlimited' "$work/err"
+	has 'resize' 'unbounded' "$work/err"
 	head -c 2M /dev/zero | t send end 2>"$work/err"
 	is 'above the quota' $? 1
 	has 'above the quota' 'limit' "$work/err"
 	is 'all' "$(t recv end --all --lines | md5sum)" "$(seq 1 5000 | md5sum)"
 	status 'rm' 0 rm end
-	status create 0 create end --capacity unlimited
-	has 'stat' '0 of unlimited' <(t stat end)
+	status create 0 create end --capacity unbounded
+	has 'stat' '0 of unbounded' <(t stat end)
 	status 'rm' 0 rm end
 }
 

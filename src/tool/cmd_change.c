@@ -130,7 +130,7 @@ static int run_resize(struct tool *tool, int argc, char **argv)
 				  "many, 'create --capacity-max' sets it",
 				  capacity_msgs);
 	if (error == -ENOTSUP)
-		return say_failed(tool, name, "its capacity is unlimited, and "
+		return say_failed(tool, name, "its capacity is unbounded, and "
 				  "stays so");
 	return error < 0 ? say_error(tool, name, error) : STATUS_DONE;
 }

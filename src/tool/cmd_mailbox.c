@@ -13,7 +13,7 @@ static int create_option(struct tool *tool, int option,
 {
 	switch (option) {
 	case 'c':
-		if (strcmp(optarg, "unlimited") != 0)
+		if (strcmp(optarg, "unbounded") != 0)
 			return args_count(tool, "--capacity", optarg,
 					  capacity_msgs);
 		*capacity_msgs = TOL_CAPACITY_UNBOUNDED;
@@ -76,7 +76,7 @@ static int run_create(struct tool *tool, int argc, char **argv)
 				 "out the limits");
 	if (opts.capacity_max_msgs && capacity_msgs == TOL_CAPACITY_UNBOUNDED)
 		return say_usage(tool, "--capacity-max makes no sense with an "
-				 "unlimited capacity");
+				 "unbounded capacity");
 	if (opts.capacity_max_msgs && opts.capacity_max_msgs < capacity_msgs)
 		return say_usage(tool, "--capacity-max is below the capacity, "
 				 "%" PRIu64, capacity_msgs);
@@ -93,7 +93,8 @@ const struct command cmd_create = {
 		 "                     [--memory-limit SIZE] [--sender-quota SIZE]\n"
 		 "                     [--mode MODE] [--if-missing]",
 	.help = "\n"
-"  -c, --capacity N    messages that it holds, 0 to 1048576; else 64\n"
+"  -c, --capacity N    messages that it holds, 0 to 1048576; else 64. With 0 a\n"
+"                      send waits until somebody receives it\n"
 "      --capacity-max N  'resize' goes up to that; else the capacity\n"
 "      --unbounded     as many as there is memory for: nobody waits to send\n"
 "      --memory-limit SIZE  of all bodies in it, such as 64M; else none\n"

@@ -88,15 +88,17 @@ static const struct {
 		"remove it with 'tolsey rm %N'" },
 	{ EEXIST, "seg create", "is there already in %S: remove it with "
 		"'tolsey seg rm %N'" },
-	{ EAGAIN, "send", "the mailbox is full: leave out --nowait to wait, or "
-		"receive with 'tolsey recv %N'" },
+	{ EAGAIN, "send", "the mailbox is full (or has capacity 0, and nobody "
+		"receives): leave out --nowait to wait, or receive with "
+		"'tolsey recv %N'" },
 	{ EAGAIN, "recv", "the mailbox is empty: leave out --nowait to wait" },
 	{ EAGAIN, "peek", "no message waits there" },
 	{ EAGAIN, NULL, "in use just now: try again" },
 	{ ENODATA, NULL, "it was closed, and all its messages are received" },
 	{ ESHUTDOWN, NULL, "it was closed: it takes no more messages" },
-	{ ETIMEDOUT, "send", "timed out, the mailbox was full all the time: "
-		"receive with 'tolsey recv %N', or wait longer" },
+	{ ETIMEDOUT, "send", "timed out, the mailbox was full all the time (or has "
+		"capacity 0, and nobody received): receive with "
+		"'tolsey recv %N', or wait longer" },
 	{ ETIMEDOUT, "recv", "timed out, the mailbox was empty all the time: "
 		"wait longer, or send with 'tolsey send %N TEXT'" },
 	{ ENOSPC, "create", "no memory left in %S for a mailbox of that "

@@ -46,7 +46,7 @@ const char *show_time(int64_t unix_ns, char *buf, size_t size_bytes)
 const char *show_capacity(uint64_t msgs, char *buf, size_t size_bytes)
 {
 	if (msgs == TOL_CAPACITY_UNBOUNDED)
-		return "unlimited";
+		return "unbounded";
 	snprintf(buf, size_bytes, "%" PRIu64, msgs);
 	return buf;
 }

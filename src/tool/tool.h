@@ -112,7 +112,7 @@ void json_base64(struct json *json, const void *data, size_t size_bytes);
 void json_text_or_base64(struct json *json, const char *key, const void *data,
 			 size_t size_bytes);
 void json_key_u64(struct json *json, const char *key, uint64_t value);
-/* A capacity: null if it is unlimited. */
+/* A capacity: null if it is unbounded. */
 void json_key_capacity(struct json *json, const char *key, uint64_t msgs);
 void json_key_i64(struct json *json, const char *key, int64_t value);
 void json_key_bool(struct json *json, const char *key, int value);
