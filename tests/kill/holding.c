@@ -181,57 +181,6 @@ static bool check_bury(void)
 	return happened;
 }
 
-/* ---- the end, and what is thrown away ---- */
-
-static void op_shutdown(void)
-{
-	shared->result = tol_shutdown(link_victim);
-}
-
-static void op_purge(void)
-{
-	shared->result = tol_purge(link_victim);
-}
-
-static void two_sleeping_receivers(void)
-{
-	world_fill();
-	start_sleeping_receiver(0);
-	start_sleeping_receiver(1);
-}
-
-/* Both are told, unaided; if it did not happen two messages wake them. */
-static bool check_shutdown(void)
-{
-	bool happened = look().is_ended;
-
-	for (uint64_t i = 0; i < 2 && !happened; i++)
-		must_be(tol_send(link_here, &i, 8, TOL_NOWAIT), 0);
-	for (int i = 0; i < 2; i++)
-		must_be(end_sleeper(i), happened ? -ENODATA : 8);
-	if (happened) {
-		must_be(tol_send(link_here, "x", 1, TOL_NOWAIT), -ESHUTDOWN);
-		must_be(tol_recv(link_here, NULL, 0, TOL_FOREVER), -ENODATA);
-	} else {
-		check_usable(link_here);
-	}
-	return happened;
-}
-
-/* The oldest are gone, one after the other. */
-static bool check_purge(void)
-{
-	int left = 0;
-
-	while (take() != FROM_NOBODY)
-		left++;
-	must(left <= scenario->queued);
-	for (int i = 0; i < scenario->queued; i++)
-		must(numbers_seen[i] == (i >= scenario->queued - left));
-	check_usable(link_here);
-	return left == 0;
-}
-
 /* ---- stopped ---- */
 
 static void others_go_on(void)
@@ -342,10 +291,5 @@ const struct scenario holding_scenarios[] = {
 	{ WITH("post of 2 MiB", 15, 1, 2 << 20), .set_up = world_fill,
 	  .prepare = open_and_loan, .op = op_post, .check = check_send,
 	  .flip = "ring_publish", STOPPED(others_go_on, resumed_post) },
-	{ WITH("shutdown, receivers asleep", 15, 0, 8),
-	  .set_up = two_sleeping_receivers, .prepare = open_victim,
-	  .op = op_shutdown, .check = check_shutdown, .flip = "tol_shutdown" },
-	{ WITH("purge", 15, 1, 32), PLAIN, .op = op_purge,
-	  .check = check_purge, .flip = "ring_consume" },
 	{ .name = NULL },
 };

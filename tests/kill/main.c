@@ -254,6 +254,7 @@ int main(int argc, char **argv)
 	before_waiting = runs_count;
 	add_list(waiting_scenarios);
 	add_list(holding_scenarios);
+	add_list(changing_scenarios);
 	add_list(meeting_scenarios);
 	add_list(unbounded_scenarios);
 	if (!can_sleep()) {
