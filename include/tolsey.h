@@ -180,7 +180,8 @@ struct tol_mailbox_opts {
  * 4096 others come and go behind it loses its turn. A message that has met a
  * receiver is that one's, as if it had taken it: killed before its call returns, it
  * comes back, for another receiver; and so does a message that does not fit in the
- * buffer of a receiver that waited.
+ * buffer of a receiver that waited. Who is stopped while it waits still waits, and
+ * is met in its turn.
  * @opts: NULL for the defaults
  *
  * The name appears in one step, on a mailbox that is complete. The space is
