@@ -6,7 +6,8 @@
  * Each process writes down what it does: what it begins, with the time, before the
  * call, and what came of it, with the time, after. So each operation took effect
  * at some moment between two times, and one that a killed process began may have,
- * or not. The judge knows nothing of how a mailbox works.
+ * or not. The judge knows nothing of how a mailbox works. With capacity 0 its count of
+ * what is queued says that a send has not returned before its receive began.
  */
 #include <errno.h>
 #include <sched.h>
@@ -403,24 +404,30 @@ static const char *judge_order(const struct history *history)
 	return NULL;
 }
 
-/* What came back goes ahead of newer ones. */
+/* What came back goes ahead of newer ones, unless a killed one had it meanwhile. */
 static const char *judge_return(const struct history *history,
 				const struct entry *entry)
 {
 	const struct entry *next = NULL;
 	uint64_t position = 0;
+	uint32_t tries = 0;
 
 	for (size_t i = 0; i < history->count; i++) {
 		const struct entry *other = history->entries[i];
 
 		if (is_delivery(other) && other->id == entry->id) {
 			position = other->position;
+			if (other->end_ns <= entry->begin_ns &&
+			    other->tries > tries)
+				tries = other->tries;
 			if (other->end_ns > entry->end_ns &&
 			    (!next || other->begin_ns < next->begin_ns))
 				next = other;
 		}
 	}
-	for (size_t i = 0; next && i < history->count; i++) {
+	if (!next || next->tries != tries + 1)
+		return NULL;
+	for (size_t i = 0; i < history->count; i++) {
 		const struct entry *other = history->entries[i];
 
 		if (is_delivery(other) && other->position > position &&
@@ -651,17 +658,21 @@ static void run(unsigned int seed, uint64_t capacity, int kills)
 	end_run();
 }
 
-static const uint64_t capacities[] = { 1, 2, 3, 7, 64 };
+static const uint64_t capacities[] = {
+	0, 1, 2, 3, 7, 64, TOL_CAPACITY_UNBOUNDED,
+};
+
+#define CAPACITIES ((int)(sizeof(capacities) / sizeof(capacities[0])))
 
 START_TEST(nobody_is_killed)
 {
-	run(support_seed() + (unsigned int)_i, capacities[_i % 5], 0);
+	run(support_seed() + (unsigned int)_i, capacities[_i % CAPACITIES], 0);
 }
 END_TEST
 
 START_TEST(some_are_killed)
 {
-	run(support_seed() + (unsigned int)_i, capacities[_i % 5],
+	run(support_seed() + (unsigned int)_i, capacities[_i % CAPACITIES],
 	    PROCESSES + _i % PROCESSES);
 }
 END_TEST
@@ -718,11 +729,12 @@ static void tear_one(void)
 	find_delivery(40)->is_whole = 0;
 }
 
+/* Two with many between them: the later one goes where the earlier one was. */
 static void reorder_two(void)
 {
 	struct entry *a = find_delivery(3), *b = a;
 
-	for (int i = 4; b->position < a->position + 200; i++)
+	for (int i = 4; b->position < a->position + 100; i++)
 		b = find_delivery(i);
 	swap_times(a, b);
 }
@@ -741,26 +753,65 @@ static void refuse(void)
 				.end_ns = now_ns() };
 }
 
+/* Received when its send had returned. */
+static void queue_one(void)
+{
+	struct diary *last = &diaries[PARTIES - 1];
+	struct entry send = {
+		.op = OP_SEND, .is_done = 1, .id = UINT64_MAX,
+		.begin_ns = now_ns(),
+	};
+	struct entry recv = {
+		.op = OP_RECV, .is_done = 1, .id = UINT64_MAX, .tries = 1,
+		.is_whole = 1, .position = UINT64_MAX,
+	};
+
+	send.end_ns = now_ns();
+	recv.begin_ns = send.end_ns + 1000;
+	recv.end_ns = recv.begin_ns + 1000;
+	last->entries[last->count++] = send;
+	last->entries[last->count++] = recv;
+}
+
+/* The sender was told that nobody has it. */
+static void deny_send(void)
+{
+	uint64_t id = find_delivery(40)->id;
+
+	for (int i = 0; i < PARTIES; i++)
+		for (size_t j = 0; j < diaries[i].count; j++)
+			if (diaries[i].entries[j].op == OP_SEND &&
+			    diaries[i].entries[j].id == id)
+				diaries[i].entries[j].result = -ETIMEDOUT;
+}
+
+static const struct fault {
+	void (*make)(void);
+	const char *verdict;
+	uint64_t capacity;
+} faults[] = {
+	{ lose_one, "a message was lost", 20 },
+	{ double_one, "a message was received twice", 20 },
+	{ invent_one, "a message that nobody sent", 20 },
+	{ tear_one, "a message was torn", 20 },
+	{ reorder_two, "a newer message went first", 20 },
+	{ exceed, "more were queued than the capacity", 20 },
+	{ refuse, "full, and it was not", 20 },
+	{ lose_one, "a message was lost", TOL_CAPACITY_UNBOUNDED },
+	{ refuse, "full, and it was not", TOL_CAPACITY_UNBOUNDED },
+	{ queue_one, "more were queued than the capacity", 0 },
+	{ deny_send, "a message that nobody sent", 0 },
+	{ double_one, "a message was received twice", 0 },
+};
+
 START_TEST(judge_objects)
 {
-	static const struct {
-		void (*fault)(void);
-		const char *verdict;
-	} faults[] = {
-		{ lose_one, "a message was lost" },
-		{ double_one, "a message was received twice" },
-		{ invent_one, "a message that nobody sent" },
-		{ tear_one, "a message was torn" },
-		{ reorder_two, "a newer message went first" },
-		{ exceed, "more were queued than the capacity" },
-		{ refuse, "full, and it was not" },
-	};
 	struct history *history;
 	const char *wrong;
 
-	begin_run(20);
+	begin_run(faults[_i].capacity);
 	play(support_seed(), 0);
-	faults[_i].fault();
+	faults[_i].make();
 	history = read_diaries();
 	wrong = judge(history);
 	ck_assert_msg(wrong != NULL, "no objection");
@@ -776,9 +827,10 @@ int main(void)
 	TCase *tests = support_tcase("oracle");
 
 	tcase_set_timeout(tests, 120);
-	tcase_add_loop_test(tests, nobody_is_killed, 0, 10);
-	tcase_add_loop_test(tests, some_are_killed, 0, 20);
-	tcase_add_loop_test(tests, judge_objects, 0, 7);
+	tcase_add_loop_test(tests, nobody_is_killed, 0, 2 * CAPACITIES);
+	tcase_add_loop_test(tests, some_are_killed, 0, 4 * CAPACITIES);
+	tcase_add_loop_test(tests, judge_objects, 0,
+			    (int)(sizeof(faults) / sizeof(faults[0])));
 	suite_add_tcase(suite, tests);
 	return support_run(suite);
 }
