@@ -559,31 +559,32 @@ uint32_t hold_return_all_of(struct tol_link *link, uint32_t number)
 	return count;
 }
 
-/* What is known of owners in one sweep. */
+/*
+ * Who was alive, asked once in a sweep. That one is dead is asked for every cell: its
+ * number may have a new owner, who took what is looked at next.
+ */
 struct census {
 	int fd;
-	uint64_t is_asked[MAILBOX_PARTICIPANTS_MAX / 64];
-	uint64_t is_dead[MAILBOX_PARTICIPANTS_MAX / 64];
+	uint64_t is_alive[MAILBOX_PARTICIPANTS_MAX / 64];
 };
 
+/* Of the owner in a word that was read before. */
 static bool is_dead(struct tol_link *link, struct census *census,
 		    uint32_t number)
 {
 	uint64_t bit = UINT64_C(1) << number % 64;
 	struct presence found;
 
-	if (number == link->number)
+	if (number == link->number || census->is_alive[number / 64] & bit)
 		return false;
 	if (census->fd == -1)
 		census->fd = link_reopen(link);
 	if (census->fd < 0)
 		return false;
-	if (!(census->is_asked[number / 64] & bit)) {
-		census->is_asked[number / 64] |= bit;
-		if (presence_find(census->fd, number, 1, &found) == 0)
-			census->is_dead[number / 64] |= bit;
-	}
-	return census->is_dead[number / 64] & bit;
+	if (presence_find(census->fd, number, 1, &found) == 0)
+		return true;
+	census->is_alive[number / 64] |= bit;
+	return false;
 }
 
 static uint64_t earlier_ms(uint64_t a_ms, int64_t b_ns)
