@@ -48,6 +48,9 @@
 /* How often a call that found nothing asks who is alive. */
 #define SWEEP_EVERY_NS 2000000
 
+/* A cell that changes that often is the next sweep's. */
+#define SWEEP_TRIES_MAX 64
+
 #define DUE_SHIFT 20
 #define NS_A_MS 1000000
 
@@ -594,7 +597,28 @@ static uint64_t earlier_ms(uint64_t a_ms, int64_t b_ns)
 	return a_ms && a_ms < b_ms ? a_ms : b_ms;
 }
 
-/* A word is read before anything is asked about its owner. */
+/*
+ * If its owner is dead, back with it. A word is read before anything is asked about its
+ * owner, and all is asked anew when it has changed: whoever has it then may live.
+ *
+ * Return: true it is nobody's, or was a dead one's; false @ret_hold lives
+ */
+static bool sweep_dead(struct tol_link *link, struct census *census,
+		       uint32_t cell, struct hold *ret_hold)
+{
+	ret_hold->cell = cell;
+	for (int i = 0; i < SWEEP_TRIES_MAX; i++) {
+		ret_hold->word = load_word(link, cell);
+		if (!has_owner(ret_hold->word))
+			return true;
+		if (!is_dead(link, census, hold_owner(ret_hold->word)))
+			return false;
+		if (release(link, ret_hold))
+			return true;
+	}
+	return true;
+}
+
 void hold_sweep(struct tol_link *link)
 {
 	uint32_t high = cells_high(link);
@@ -604,24 +628,11 @@ void hold_sweep(struct tol_link *link)
 	uint64_t next_ms = 0;
 
 	for (uint32_t cell = 0; cell < high; cell++) {
-		struct hold hold = { cell, load_word(link, cell) };
+		struct hold hold;
 		int64_t deadline_ns;
 
-		if (!has_owner(hold.word))
+		if (sweep_dead(link, &census, cell, &hold))
 			continue;
-		if (is_dead(link, &census, hold_owner(hold.word))) {
-			/* A claim that turns out to be held: once more. */
-			while (!release(link, &hold)) {
-				uint64_t again = load_word(link, cell);
-
-				if (hold_owner(again) != hold_owner(hold.word) ||
-				    hold_grant(again) != hold_grant(hold.word) ||
-				    !is_held(again))
-					break;
-				hold.word = again;
-			}
-			continue;
-		}
 		deadline_ns = deadline_of(link, &hold);
 		if (deadline_ns <= 0)
 			continue;
