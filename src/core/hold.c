@@ -126,10 +126,11 @@ bool hold_follow(struct tol_link *link, const struct hold *request,
 {
 	struct hold seen = { request->cell, load_word(link, request->cell) };
 
-	if (seen.word == request->word)
+	if (hold_state(seen.word) != HOLD_POINT ||
+	    hold_grant(seen.word) != hold_grant(request->word) ||
+	    !hold_look_at(link, (uint32_t)hold_bump(seen.word) & MEET_NONE,
+			  ret_offer))
 		return false;
-	hold_look_at(link, (uint32_t)hold_bump(seen.word) & MEET_NONE,
-		     ret_offer);
 	/* A plain word again: its bump must not look like an older one. */
 	swap(link, &seen, hold_make(HOLD_FREE, 0, hold_grant(seen.word), 0));
 	return true;
