@@ -681,6 +681,45 @@ START_TEST(many_are_held)
 }
 END_TEST
 
+/* The first one keeps it until it ends; the second one must get it then. */
+static int take_in_turn(void *context)
+{
+	const struct tol_take_opts *opts = context;
+	struct tol_link *link = open_address("box");
+	struct tol_message message;
+
+	if (tol_take(link, TOL_FOREVER, opts, &message) < 0)
+		return 1;
+	while (opts->lease_ns && message.tries == 1)
+		pause();
+	return 0;
+}
+
+/* Both slept before anything was held: then nobody looked now and then. */
+START_TEST(sleeper_hears_of_a_later_holder)
+{
+	struct tol_take_opts opts = { .lease_ns = _i ? TOL_MSECS(20) : 0 };
+	struct tol_link *link = make(4);
+	pid_t pids[2], first;
+	int status;
+
+	for (int i = 0; i < 2; i++) {
+		pids[i] = support_fork(take_in_turn, &opts);
+		support_wait_asleep(pids[i]);
+	}
+	put(link, 1);
+	first = wait(&status);
+	ck_assert(first == pids[0] || first == pids[1]);
+	ck_assert_int_eq(status, 0);
+	if (_i)
+		kill(pids[first == pids[0]], SIGKILL);
+	ck_assert_int_eq(support_wait(pids[first == pids[0]]),
+			 _i ? -SIGKILL : 0);
+	ck_assert_uint_eq(get(link), 1);
+	unmake(link);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("hold");
@@ -707,6 +746,7 @@ int main(void)
 	tcase_add_loop_test(tests, carries_a_segment, 0, 2);
 	tcase_add_test(tests, bad_arguments);
 	tcase_add_test(tests, many_are_held);
+	tcase_add_loop_test(tests, sleeper_hears_of_a_later_holder, 0, 2);
 	suite_add_tcase(suite, tests);
 	return support_run(suite);
 }

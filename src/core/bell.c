@@ -109,12 +109,47 @@ static void ring(struct tol_link *link, uint64_t *sleepers)
 		lower(sleepers, epoch_of(seen));
 }
 
+static void ring_kind(uint64_t *sleepers, const struct futex_ops *futex)
+{
+	fetch_add_64(sleepers, EPOCH_STEP * 2);
+	futex->wake(high_half(sleepers), INT_MAX);
+}
+
+/*
+ * unwatched: receivers went to sleep while nobody held anything, to sleep for as
+ * long as it takes. Once somebody holds they have to look now and then, since a
+ * death or the end of a lease wakes nobody. A sleeper sets it and then asks whether
+ * anything is held; who holds does so and then looks at it: one sees the other. It is
+ * taken back only as it was read, after all were woken: whoever set it anew stays.
+ */
+static void set_unwatched(struct tol_link *link)
+{
+	uint32_t *word = &link->head->unwatched;
+	uint32_t seen = load_relaxed_32(word);
+
+	while (!cas_32(word, &seen, (seen | 1) + 2))
+		;
+	fence_full();
+}
+
+static void call_to_watch(struct tol_link *link)
+{
+	uint32_t seen = load_acquire_32(&link->head->unwatched);
+
+	if (!(seen & 1) || !hold_is_any_owned(link))
+		return;
+	ring_kind(&link->head->receivers, link->futex);
+	ring_kind(&link->head->dead_receivers, link->futex);
+	cas_32(&link->head->unwatched, &seen, seen & ~1u);
+}
+
 void bell_settle_slow(struct tol_link *link)
 {
 	struct ring_message message;
 	struct ring_room room;
 	struct ring_gate gate;
 
+	call_to_watch(link);
 	if (link->is_meeting) {
 		if ((uint32_t)load_acquire_64(&link->head->returns))
 			meet_tell_of_returns(link);
@@ -134,12 +169,9 @@ void bell_settle_slow(struct tol_link *link)
 
 void bell_ring_all(struct mailbox_layout *head, const struct futex_ops *futex)
 {
-	fetch_add_64(&head->receivers, EPOCH_STEP * 2);
-	futex->wake(high_half(&head->receivers), INT_MAX);
-	fetch_add_64(&head->senders, EPOCH_STEP * 2);
-	futex->wake(high_half(&head->senders), INT_MAX);
-	fetch_add_64(&head->dead_receivers, EPOCH_STEP * 2);
-	futex->wake(high_half(&head->dead_receivers), INT_MAX);
+	ring_kind(&head->receivers, futex);
+	ring_kind(&head->senders, futex);
+	ring_kind(&head->dead_receivers, futex);
 }
 
 static uint64_t *sleepers_of(const struct bell_waiter *waiter)
@@ -269,8 +301,13 @@ static bool sleep_in_kernel(struct bell_waiter *waiter,
 	if (load_acquire_64(&link->head->control) != CONTROL_LIVE)
 		deadline_ns = earlier(deadline_ns, now_ns + SLICE_NS);
 	/* What others hold may come back, and nobody wakes us then. */
-	if (waiter->kind != BELL_SENDERS && hold_is_watched(link))
-		deadline_ns = earlier(deadline_ns, now_ns + SLICE_NS);
+	if (waiter->kind != BELL_SENDERS) {
+		/* Our own too: else two threads would call each other for ever. */
+		if (!hold_is_any_owned(link))
+			set_unwatched(link);
+		if (hold_is_any_owned(link))
+			deadline_ns = earlier(deadline_ns, now_ns + SLICE_NS);
+	}
 	deadline_ns = earlier(deadline_ns, hold_due_ns(link));
 	if (waiter->kind == BELL_RECEIVERS)
 		deadline_ns = earlier(deadline_ns, collect_due_ns(link));

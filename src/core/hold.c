@@ -670,6 +670,16 @@ bool hold_is_watched(const struct tol_link *link)
 	return false;
 }
 
+bool hold_is_any_owned(const struct tol_link *link)
+{
+	uint32_t high = cells_high(link);
+
+	for (uint32_t cell = 0; cell < high; cell++)
+		if (has_owner(load_word(link, cell)))
+			return true;
+	return false;
+}
+
 bool hold_pins(const struct tol_link *link, uint64_t unit, uint64_t units_count)
 {
 	uint32_t high = cells_high(link);

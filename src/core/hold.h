@@ -112,6 +112,9 @@ void hold_sweep_now_and_then(struct tol_link *link, int64_t now_ns);
 /* Does anybody else hold something that may come back by itself? */
 bool hold_is_watched(const struct tol_link *link);
 
+/* Does anybody? */
+bool hold_is_any_owned(const struct tol_link *link);
+
 /* When the first lease may end, on CLOCK_MONOTONIC; INT64_MAX never. */
 int64_t hold_due_ns(const struct tol_link *link);
 

@@ -414,6 +414,7 @@ static void sleep_in_kernel(struct waiting *w, int64_t now_ns)
 				      ? FUTEX_NO_DEADLINE
 				      : w->waiter->deadline_ns;
 	int64_t slice_ns = now_ns + SLICE_NS;
+	int64_t due_ns = is_sender ? INT64_MAX : hold_due_ns(link);
 	int rc = -ENOSYS;
 
 	store_relaxed_32(&w->record->asleep, 1);
@@ -423,6 +424,8 @@ static void sleep_in_kernel(struct waiting *w, int64_t now_ns)
 	    (load_acquire_64(&link->head->control) != CONTROL_LIVE ||
 	     (!is_sender && hold_is_watched(link))))
 		deadline_ns = slice_ns;
+	if (due_ns < deadline_ns)
+		deadline_ns = due_ns;
 	if (!still_waits(w))
 		return;
 	if (robust_is_armed(w->waiter->armed))

@@ -122,7 +122,8 @@ struct mailbox_layout {
 	uint32_t garbage;	/* not 0: something to be given back */
 	uint32_t chunk_hint;	/* the lowest that may be free */
 	uint32_t pages_high;	/* no page of chunk words was used from here on */
-	uint8_t pad_236[20];
+	uint32_t unwatched;	/* {version, 1: receivers sleep without a look now and then} */
+	uint8_t pad_240[16];
 
 	uint64_t tail;
 	uint8_t pad_264[120];
@@ -156,6 +157,7 @@ static_assert(offsetof(struct mailbox_layout, memory_limit_bytes) == 80, "layout
 static_assert(offsetof(struct mailbox_layout, taps) == 96, "layout");
 static_assert(offsetof(struct mailbox_layout, ring_backed) == 192, "layout");
 static_assert(offsetof(struct mailbox_layout, garbage) == 224, "layout");
+static_assert(offsetof(struct mailbox_layout, unwatched) == 236, "layout");
 static_assert(offsetof(struct mailbox_layout, tail) == 256, "layout");
 static_assert(offsetof(struct mailbox_layout, head) == 384, "layout");
 static_assert(offsetof(struct mailbox_layout, participants_high) == 512, "layout");
