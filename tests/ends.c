@@ -327,6 +327,67 @@ START_TEST(purge)
 }
 END_TEST
 
+static const uint64_t capacities_msgs[] = { 4, 0, TOL_CAPACITY_UNBOUNDED };
+
+static int take_and_die(void *context)
+{
+	struct tol_link *link = open_flags(0);
+	struct tol_message message;
+
+	(void)context;
+	if (tol_take(link, TOL_FOREVER, NULL, &message) < 0)
+		return 1;
+	for (;;)
+		pause();
+}
+
+/* A child that holds the only message. */
+static pid_t hold_one(struct tol_link *link)
+{
+	pid_t pid = support_fork(take_and_die, NULL);
+
+	ck_assert_int_eq(tol_send(link, "x", 1, TOL_FOREVER), 0);
+	while (look().held_msgs == 0)
+		usleep(100);
+	return pid;
+}
+
+static void end_child(pid_t pid)
+{
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert_int_eq(support_wait(pid), -SIGKILL);
+}
+
+/* "No more" is not said while a dead one's message has to come back. */
+START_TEST(end_after_a_dead_holder)
+{
+	struct tol_link *link = make(capacities_msgs[_i], 0);
+	pid_t pid = hold_one(link);
+	char byte;
+
+	ck_assert_int_eq(tol_shutdown(link), 0);
+	ck_assert_int_eq(tol_recv(link, &byte, 1, TOL_FOREVER), -ENODATA);
+	end_child(pid);
+	ck_assert_int_eq(tol_recv(link, &byte, 1, TOL_FOREVER), 1);
+	ck_assert_int_eq(tol_recv(link, &byte, 1, TOL_FOREVER), -ENODATA);
+	unmake(link);
+}
+END_TEST
+
+START_TEST(purge_after_a_dead_holder)
+{
+	struct tol_link *link = make(capacities_msgs[_i], 0);
+	pid_t pid = hold_one(link);
+	char byte;
+
+	ck_assert_int_eq(tol_purge(link), 0);
+	end_child(pid);
+	ck_assert_int_eq(tol_purge(link), 1);
+	ck_assert_int_eq(tol_recv(link, &byte, 1, TOL_NOWAIT), -EAGAIN);
+	unmake(link);
+}
+END_TEST
+
 START_TEST(resize)
 {
 	static const uint64_t steps[] = { 7, 1, 10, 3, 3, 9, 2, 10 };
@@ -387,6 +448,8 @@ int main(void)
 	tcase_add_loop_test(tests, end_wakes_all, 0, 2);
 	tcase_add_loop_test(tests, end_loses_none, 0, 10);
 	tcase_add_test(tests, purge);
+	tcase_add_loop_test(tests, end_after_a_dead_holder, 0, 3);
+	tcase_add_loop_test(tests, purge_after_a_dead_holder, 0, 3);
 	tcase_add_test(tests, resize);
 	tcase_add_test(tests, resize_wakes_senders);
 	suite_add_tcase(suite, tests);

@@ -132,6 +132,9 @@ ssize_t tol_purge(struct tol_link *link)
 	if (err < 0)
 		return err;
 	bell_begin(&waiter, link, receive_kind(link), TOL_NOWAIT);
+	/* What nobody alive holds has come back, whoever notices. */
+	if (hold_is_watched(link))
+		hold_sweep(link);
 	err = ring_find_tail(link, &end_position);
 	count = err < 0 ? err : drop_all(link, end_position);
 	collect_if_empty(link);

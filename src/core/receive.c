@@ -366,12 +366,14 @@ static int receive_meeting(struct receiving *r, struct bell_waiter *waiter)
 	for (;;) {
 		int err = meet_once(r, waiter);
 
-		if (err != AGAIN && err != NOTHING)
+		if (err != AGAIN && err != NOTHING && err != -ENODATA)
 			return err;
-		if (err == NOTHING) {
+		if (err != AGAIN) {
+			if (err == NOTHING)
+				err = waiter->timeout_ns == TOL_NOWAIT
+					      ? -EAGAIN : -ETIMEDOUT;
 			if (is_last_look || !hold_is_watched(r->link))
-				return waiter->timeout_ns == TOL_NOWAIT
-					       ? -EAGAIN : -ETIMEDOUT;
+				return err;
 			hold_sweep(r->link);
 			is_last_look = true;
 		}
@@ -392,7 +394,7 @@ int receive_waiting(struct receiving *r, struct bell_waiter *waiter)
 	for (;;) {
 		int err = receive_one(r, &gate);
 
-		if (err != AGAIN && err != NOTHING)
+		if (err != AGAIN && err != NOTHING && err != -ENODATA)
 			return err;
 		if (err == NOTHING)
 			collect_if_empty(r->link);
@@ -402,13 +404,15 @@ int receive_waiting(struct receiving *r, struct bell_waiter *waiter)
 				return err;
 			err = NOTHING;
 		}
-		err = err == NOTHING ? bell_wait(waiter, &gate) : 0;
+		if (err != -ENODATA)
+			err = err == NOTHING ? bell_wait(waiter, &gate) : 0;
 		if (err == 0)
 			err = link_check(r->link);
 		if (err == 0)
 			continue;
 		/* "Nothing there" is said when nobody who holds is dead. */
-		if (is_last_look || (err != -EAGAIN && err != -ETIMEDOUT) ||
+		if (is_last_look || (err != -EAGAIN && err != -ETIMEDOUT &&
+				     err != -ENODATA) ||
 		    !hold_is_watched(r->link))
 			return err;
 		hold_sweep(r->link);
