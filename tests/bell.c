@@ -704,6 +704,31 @@ static void add_wakers(void)
 	add(one_woken_on_bell_and_epoch_is_counted_once, 2);
 }
 
+static struct tol_take_opts for_a_second = { .lease_ns = TOL_SECS(1) };
+
+static void lease_ends_and_two_takes(void)
+{
+	struct tol_message message;
+
+	fake.now_ns += TOL_SECS(2);
+	ck_assert_int_eq(tol_take(two, TOL_NOWAIT, &for_a_second, &message), 0);
+}
+
+START_TEST(who_extends_too_late_leaves_the_next_lease_alone)
+{
+	struct tol_message message;
+
+	waiters_begin(0);
+	ck_assert_int_eq(tol_send(one, "x", 1, TOL_NOWAIT), 0);
+	ck_assert_int_eq(tol_take(one, TOL_NOWAIT, &for_a_second, &message), 0);
+	fake.at[FAKE_CLOCK] = lease_ends_and_two_takes;
+	ck_assert_int_eq(tol_extend(one, &message, TOL_SECS(1)), -ESTALE);
+	fake.now_ns += TOL_SECS(2);
+	ck_assert_int_eq(tol_take(three, TOL_NOWAIT, NULL, &message), 0);
+	waiters_end();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("bell");
@@ -723,6 +748,7 @@ int main(void)
 	add(what_comes_while_looking_costs_no_futex_call, 2);
 	add(looking_in_vain_ends_and_then_it_sleeps, 2);
 	add(who_only_spins_never_sleeps, 2);
+	tcase_add_test(tcase, who_extends_too_late_leaves_the_next_lease_alone);
 	suite_add_tcase(suite, tcase);
 	return support_run(suite);
 }

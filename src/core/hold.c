@@ -54,6 +54,10 @@
 #define DUE_SHIFT 20
 #define NS_A_MS 1000000
 
+#define DEADLINE_GRANT_BITS 24
+#define DEADLINE_GRANT_MASK ((UINT64_C(1) << DEADLINE_GRANT_BITS) - 1)
+#define DEADLINE_MS_MAX (UINT64_MAX >> DEADLINE_GRANT_BITS)
+
 static uint32_t cells_high(const struct tol_link *link)
 {
 	uint32_t high = load_acquire_32(&link->head->holds_high);
@@ -250,32 +254,69 @@ int64_t hold_due_ns(const struct tol_link *link)
 	return link_own_ns(link, (int64_t)(ms + 1) * NS_A_MS);
 }
 
+/*
+ * One word with the grant that it is of: who was stopped on the way to a later time
+ * must not write over that of the next owner.
+ */
+static uint64_t make_deadline(const struct tol_link *link,
+			      const struct hold *hold, int64_t lease_ns)
+{
+	uint64_t grant = hold_grant(hold->word) & DEADLINE_GRANT_MASK;
+	uint64_t ms;
+	int64_t now_ns;
+
+	if (lease_ns <= 0)
+		return grant;
+	now_ns = link_shared_ns(link, link->futex->now_ns());
+	ms = lease_ns > INT64_MAX / 4 - now_ns
+		     ? (uint64_t)(INT64_MAX / 4 / NS_A_MS)
+		     : (uint64_t)(now_ns + lease_ns - 1) / NS_A_MS + 1;
+	if (ms > DEADLINE_MS_MAX)
+		ms = DEADLINE_MS_MAX;
+	return ms << DEADLINE_GRANT_BITS | grant;
+}
+
+static int64_t deadline_ns_of(uint64_t deadline)
+{
+	return (int64_t)(deadline >> DEADLINE_GRANT_BITS) * NS_A_MS;
+}
+
 static void set_deadline(struct tol_link *link, const struct hold *hold,
 			 int64_t lease_ns)
 {
-	struct hold_layout *record = &link->hold_records[hold->cell];
-	int64_t now_ns, deadline_ns = 0;
+	uint64_t deadline = make_deadline(link, hold, lease_ns);
 
-	if (lease_ns > 0) {
-		now_ns = link_shared_ns(link, link->futex->now_ns());
-		deadline_ns = lease_ns > INT64_MAX / 4 - now_ns
-				      ? INT64_MAX / 4 : now_ns + lease_ns;
-	}
-	store_relaxed_64((uint64_t *)&record->deadline_ns,
-			 (uint64_t)deadline_ns);
-	store_release_32(&record->deadline_grant, hold_grant(hold->word));
-	if (deadline_ns)
-		lower_due(link, deadline_ns);
+	store_release_64(&link->hold_records[hold->cell].deadline, deadline);
+	if (deadline_ns_of(deadline))
+		lower_due(link, deadline_ns_of(deadline));
+}
+
+/* Return: 0; -ESTALE it is somebody else's; -EAGAIN it has just changed */
+static int change_deadline(struct tol_link *link, const struct hold *hold,
+			    int64_t lease_ns)
+{
+	uint64_t *word = &link->hold_records[hold->cell].deadline;
+	uint64_t seen = load_acquire_64(word);
+	uint64_t deadline = make_deadline(link, hold, lease_ns);
+
+	if ((seen ^ deadline) & DEADLINE_GRANT_MASK)
+		return -ESTALE;
+	if (!cas_64(word, &seen, deadline))
+		return -EAGAIN;
+	if (deadline_ns_of(deadline))
+		lower_due(link, deadline_ns_of(deadline));
+	return 0;
 }
 
 /* Return: 0 it has none */
 static int64_t deadline_of(const struct tol_link *link, const struct hold *hold)
 {
-	const struct hold_layout *record = &link->hold_records[hold->cell];
+	uint64_t deadline =
+		load_acquire_64(&link->hold_records[hold->cell].deadline);
 
-	if (load_acquire_32(&record->deadline_grant) != hold_grant(hold->word))
+	if ((deadline ^ hold_grant(hold->word)) & DEADLINE_GRANT_MASK)
 		return 0;
-	return (int64_t)load_relaxed_64((const uint64_t *)&record->deadline_ns);
+	return deadline_ns_of(deadline);
 }
 
 void hold_fill(struct tol_link *link, const struct hold *hold,
@@ -509,7 +550,12 @@ int hold_extend(struct tol_link *link, uint32_t cell, uint32_t grant,
 	struct hold hold;
 
 	while (look_at_ours(link, cell, grant, &hold)) {
-		set_deadline(link, &hold, lease_ns);
+		int err = change_deadline(link, &hold, lease_ns);
+
+		if (err == -ESTALE)
+			return err;
+		if (err < 0)
+			continue;
 		if (swap(link, &hold, with_state(hold.word,
 						 hold_state(hold.word))))
 			return 0;

@@ -317,8 +317,8 @@ struct hold_layout {
 	uint64_t position;
 	uint64_t unit;
 	uint64_t units_count;	/* that its body takes in the pool */
-	int64_t deadline_ns;	/* base/clock.h; of the grant below */
-	uint32_t deadline_grant;
+	uint64_t deadline;	/* {ms of base/clock.h, 0 none; grant, low 24 bits} */
+	uint32_t pad_32;
 	uint32_t first_grant;	/* tries = grant - first_grant + 1 */
 	/* Of a call that waits in a mailbox of capacity 0. */
 	uint32_t bell;		/* always 0 */
@@ -328,7 +328,7 @@ struct hold_layout {
 };
 
 static_assert(offsetof(struct hold_layout, bell) == 40, "layout");
-static_assert(offsetof(struct hold_layout, deadline_ns) == 24, "layout");
+static_assert(offsetof(struct hold_layout, deadline) == 24, "layout");
 static_assert(sizeof(struct hold_layout) == 64, "layout");
 static_assert(MAILBOX_PARTICIPANTS_MAX - 1 == HOLD_OWNER_MASK, "layout");
 
