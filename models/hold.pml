@@ -144,8 +144,14 @@ inline sweep(c)
 	:: w = cell[c];
 		FATE;
 		if
+#ifdef BUG_ASKED_ONCE
+		:: (STATE(w) == CLAIM || STATE(w) == HELD) &&
+		   (is_dead[OWNER(w)] || was_dead) ->
+			was_dead = 1;
+#else
 		:: (STATE(w) == CLAIM || STATE(w) == HELD) &&
 		   is_dead[OWNER(w)] ->
+#endif
 			l = pos[c];
 			was_taken = 0;
 			FATE;
@@ -168,7 +174,8 @@ inline sweep(c)
 			fi
 		:: else -> break
 		fi
-	od
+	od;
+	was_dead = 0
 }
 
 /* hold_find(): found == CELLS: there is none, for certain; CELLS + 1: again. */
@@ -335,7 +342,7 @@ inline call(is_take)
 #define LOCALS \
 	byte c, l, s, p, found, mine = NOBODY, mine_grant; \
 	int w, h, fw; \
-	bit ok, was_taken, is_nothing
+	bit ok, was_taken, was_dead, is_nothing
 
 active proctype sender()
 {
