@@ -497,9 +497,10 @@ struct tol_message {
  *	empty all the time; -EMSGSIZE the buffer is too small: the message stays
  *	where it is, see tol_recv_message(); -ENODATA empty for good: see
  *	tol_shutdown(); -EUSERS, -EIDRM, -EBADMSG, -ECHILD, -EINVAL as
- *	tol_send(); -EPERM the link is open to send only; errors of the space: a
- *	large body is out of reach, the message stays. Except on success, the
- *	buffer's content is unspecified
+ *	tol_send(); -ENOSPC no memory to wait with capacity 0; -EPERM the link is
+ *	open to send only; errors of the space: a large body is out of reach,
+ *	the message stays. Except on success, the buffer's content is
+ *	unspecified
  * Thread: MT-Safe	Signal: AS-Unsafe; goes on after EINTR
  * Fork: -ECHILD in the child
  * Blocks: while the mailbox is empty, at most @timeout_ns
@@ -591,8 +592,9 @@ struct tol_take_opts {
  * becomes a dead letter, and can be had from the address NAME:dead; by tol_return()
  * at once, otherwise when a receiver comes that takes with such a limit.
  *
- * Return: 0; -EUSERS 65536 are held or dead letters; errors as tol_recv(); a
- *	mapping of a large body failed: -ENOMEM, -EMFILE: the message stays
+ * Return: 0; -EUSERS 65536 are held or dead letters; -ENOSPC no memory to note that
+ *	it is held; errors as tol_recv(); a mapping of a large body failed: -ENOMEM,
+ *	-EMFILE: the message stays
  * Thread: MT-Safe	Signal: AS-Unsafe; goes on after EINTR
  * Fork: the child does not have the body
  * Blocks: while there is none, at most @timeout_ns
@@ -653,7 +655,7 @@ struct tol_loan {
  * A loan holds up nobody, however long it is kept, and does not count as queued.
  *
  * Return: 0; -ENOSPC no memory for it; -EPERM the link is open to receive only;
- *	-EINVAL; -ECHILD, -EIDRM, -EBADMSG; errors of the space
+ *	-ESHUTDOWN after tol_shutdown(); -EINVAL; -ECHILD, -EIDRM, -EBADMSG; errors of the space
  * Thread: MT-Safe	Signal: AS-Unsafe	Blocks: no
  * Fork: the child does not have it	Crash: its memory comes back
  */

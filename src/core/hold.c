@@ -716,6 +716,20 @@ bool hold_is_watched(const struct tol_link *link)
 	return false;
 }
 
+bool hold_is_held(const struct tol_link *link)
+{
+	uint32_t high = cells_high(link);
+
+	for (uint32_t cell = 0; cell < high; cell++) {
+		uint64_t word = load_word(link, cell);
+
+		if (has_owner(word) && hold_state(word) != HOLD_CLAIM &&
+		    hold_owner(word) != link->number)
+			return true;
+	}
+	return false;
+}
+
 bool hold_is_any_owned(const struct tol_link *link)
 {
 	uint32_t high = cells_high(link);

@@ -112,6 +112,9 @@ void hold_sweep_now_and_then(struct tol_link *link, int64_t now_ns);
 /* Does anybody else hold something that may come back by itself? */
 bool hold_is_watched(const struct tol_link *link);
 
+/* The same, but for claims: of those who only wait, with capacity 0. */
+bool hold_is_held(const struct tol_link *link);
+
 /* Does anybody? */
 bool hold_is_any_owned(const struct tol_link *link);
 

@@ -46,7 +46,10 @@
 
 #define STEPS_MAX (UINT64_C(1) << 22)
 #define HINT_EVERY 16u
+
+/* Asleep, how often it is asked who is dead: of holders, of others who wait. */
 #define SLICE_NS 5000000
+#define SLICE_WAITERS_NS 100000000
 
 static uint64_t *slot_at(const struct tol_link *link, uint64_t position)
 {
@@ -306,8 +309,7 @@ bool meet_settle(const struct tol_link *link, uint64_t position,
 	    meet_state(spot.word) != MEET_MATCHED ||
 	    (meet_offer(spot.word) != cell && meet_request(spot.word) != cell))
 		return false;
-	finish(link, slot, spot.word);
-	return true;
+	return finish(link, slot, spot.word);
 }
 
 /* All: the first may be stopped, and each looks for itself. */
@@ -414,6 +416,7 @@ static void sleep_in_kernel(struct waiting *w, int64_t now_ns)
 				      ? FUTEX_NO_DEADLINE
 				      : w->waiter->deadline_ns;
 	int64_t slice_ns = now_ns + SLICE_NS;
+	int64_t waiters_ns = now_ns + SLICE_WAITERS_NS;
 	int64_t due_ns = is_sender ? INT64_MAX : hold_due_ns(link);
 	int rc = -ENOSYS;
 
@@ -422,8 +425,11 @@ static void sleep_in_kernel(struct waiting *w, int64_t now_ns)
 	/* Removed between the epoch and here. */
 	if (slice_ns < deadline_ns &&
 	    (load_acquire_64(&link->head->control) != CONTROL_LIVE ||
-	     (!is_sender && hold_is_watched(link))))
+	     (!is_sender && hold_is_held(link))))
 		deadline_ns = slice_ns;
+	/* One who is met before us and dies at once would hold it. */
+	if (waiters_ns < deadline_ns && !is_sender && hold_is_watched(link))
+		deadline_ns = waiters_ns;
 	if (due_ns < deadline_ns)
 		deadline_ns = due_ns;
 	if (!still_waits(w))
