@@ -99,7 +99,8 @@ static bool finish(const struct tol_link *link, uint64_t *slot, uint64_t word)
 {
 	uint64_t lap = (word & UINT64_C(0xffffffff)) >> 3;
 	struct hold offer, request;
-	bool are_known = hold_look_at(link, meet_offer(word), &offer) &&
+	bool are_known = meet_offer(word) != meet_request(word) &&
+			 hold_look_at(link, meet_offer(word), &offer) &&
 			 hold_look_at(link, meet_request(word), &request);
 
 	if (load_acquire_64(slot) != word)
@@ -267,8 +268,8 @@ bool meet_claim_of(const struct tol_link *link, const struct meet_spot *spot,
 	return hold_look_at(link, cell_of(spot->word), ret_hold);
 }
 
-bool meet_match(struct bell_waiter *waiter, const struct meet_spot *spot,
-		const struct hold *own)
+int meet_match(struct bell_waiter *waiter, const struct meet_spot *spot,
+	       const struct hold *own)
 {
 	struct tol_link *link = waiter->link;
 	uint64_t *slot = slot_at(link, spot->position);
@@ -279,16 +280,20 @@ bool meet_match(struct bell_waiter *waiter, const struct meet_spot *spot,
 				  is_offer ? own->cell : other,
 				  is_offer ? other : own->cell);
 	bool has_met;
+	int met;
 
 	/* From here the kernel wakes the other one if this thread dies. */
 	robust_arm_again(waiter->armed, &link->hold_records[other].bell);
 	has_met = cas_64(slot, &word, next); /* meet-match */
+	met = has_met;
 	if (has_met) {
 		fetch_add_64(&link->head->tail, 1);
-		finish(link, slot, next);
+		/* Else the other one sleeps on, and nobody tells it. */
+		if (!finish(link, slot, next))
+			met = link_quarantine(link);
 	}
 	robust_arm_again(waiter->armed, &link->head->bell);
-	return has_met;
+	return met;
 }
 
 bool meet_settle(const struct tol_link *link, uint64_t position,

@@ -35,10 +35,11 @@ bool meet_claim_of(const struct tol_link *link, const struct meet_spot *spot,
  * meet_match - the own claim and who was found meet
  * @own: an offer of a message, or a receiver's claim
  *
- * Return: true it has happened; false somebody else was faster
+ * Return: 1 it has happened; 0 somebody else was faster; -EBADMSG a cell is nonsense,
+ *	-EIDRM
  */
-bool meet_match(struct bell_waiter *waiter, const struct meet_spot *spot,
-		const struct hold *own);
+int meet_match(struct bell_waiter *waiter, const struct meet_spot *spot,
+	       const struct hold *own);
 
 /**
  * meet_wait - wait at the spot until met
