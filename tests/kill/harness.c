@@ -271,6 +271,7 @@ static void choose(size_t count)
 static bool find_flip(struct summary *summary)
 {
 	size_t before = 0, after = points_count;
+	char name[400];
 
 	for (size_t i = 0; i < points_count; i++) {
 		if (points[i].outcome == HAPPENED_NOT)
@@ -284,7 +285,9 @@ static bool find_flip(struct summary *summary)
 		return true;
 	point_now = &points[before];
 	say_where();
-	printf("%s: undone: it had happened already\n", scenario->name);
+	points_name(&points[after], false, name, sizeof(name));
+	printf("%s: undone: it had happened already at %s\n", scenario->name,
+	       name);
 	return false;
 }
 

@@ -72,6 +72,22 @@ const char *names_function(uint64_t address, uint64_t *ret_offset)
 	return "outside";
 }
 
+bool names_is_kernels(uint64_t address)
+{
+	uintptr_t start = getauxval(AT_SYSINFO_EHDR);
+	const Elf64_Ehdr *h = (const void *)start;
+	const Elf64_Phdr *parts;
+
+	if (!start)
+		return false;
+	parts = (const void *)(start + h->e_phoff);
+	for (unsigned int i = 0; i < h->e_phnum; i++)
+		if (parts[i].p_type == PT_LOAD &&
+		    address - start < parts[i].p_vaddr + parts[i].p_memsz)
+			return true;
+	return false;
+}
+
 void names_line(uint64_t address, char *buf, size_t size_bytes)
 {
 	char command[4200], path[4096], last[4096] = "";
