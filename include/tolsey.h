@@ -439,10 +439,13 @@ TOL_API void tol_close(struct tol_link *link);
 TOL_API int tol_send(struct tol_link *link, const void *body, size_t size_bytes,
 		     int64_t timeout_ns);
 
+#define TOL_PRIORITY_MAX 32767u
+
 /* What can go with a message. */
 struct tol_segment;
 struct tol_send_opts {
-	uint64_t tag;		/* for the receiver to know it by; default 0 */
+	uint64_t tag;		/* for the receiver to select by; default 0 */
+	uint32_t priority;	/* 0 to TOL_PRIORITY_MAX: higher ones are received first */
 	int64_t ttl_ns;		/* not received within that time: dropped; 0 keep */
 	struct tol_segment *segment;	/* sent along, or NULL */
 };
@@ -456,7 +459,11 @@ struct tol_send_opts {
  * does not remove it. A message whose time has passed is dropped by whoever would
  * have received it; until then it counts as queued.
  *
- * Return: as tol_send(); errors of tol_segment_export(); -EINVAL ttl_ns below 0
+ * Messages of a higher priority are received before those of a lower one, whenever
+ * they were sent; those of the same one in their order.
+ *
+ * Return: as tol_send(); errors of tol_segment_export(); -EINVAL ttl_ns below 0, or
+ *	a priority above TOL_PRIORITY_MAX
  * Everything else as tol_send().
  */
 TOL_API int tol_send_message(struct tol_link *link, const void *body,
@@ -472,6 +479,7 @@ struct tol_segment_handle {
 struct tol_message {
 	size_t size_bytes;	/* of the body, also if the buffer was too small */
 	uint64_t tag;		/* as the sender gave it */
+	uint32_t priority;	/* the same */
 	uint64_t position;	/* its number in the mailbox, from 0 */
 	pid_t sender_pid;	/* as the sender wrote it: not verified */
 	uid_t sender_uid;	/* the same */
@@ -485,7 +493,7 @@ struct tol_message {
 };
 
 /**
- * tol_recv - receive the oldest message
+ * tol_recv - receive the oldest message of the highest priority
  * @link: a link that may receive
  * @buf: where the body goes, [size_bytes] bytes; NULL is fine if that is 0
  * @size_bytes: of the buffer
@@ -524,6 +532,50 @@ TOL_API ssize_t tol_recv_message(struct tol_link *link, void *buf,
 				 size_t size_bytes, int64_t timeout_ns,
 				 struct tol_message *ret_message);
 
+/* Which messages a receiver wants. */
+enum tol_select_by {
+	TOL_SELECT_ANY = 0,
+	TOL_SELECT_TAGS,	/* one of tags[tags_count] */
+	TOL_SELECT_TAG_RANGE,	/* first_tag to last_tag, both included */
+	TOL_SELECT_TAG_NOT,	/* every tag but first_tag */
+	TOL_SELECT_TAG_LOWEST,	/* the lowest tag that is there, up to last_tag */
+	TOL_SELECT_SENDER,	/* sent by sender_pid */
+};
+
+struct tol_select {
+	enum tol_select_by by;
+	uint64_t first_tag, last_tag;
+	const uint64_t *tags;
+	size_t tags_count;	/* 1 to TOL_SELECT_TAGS_MAX */
+	pid_t sender_pid;
+};
+
+#define TOL_SELECT_TAGS_MAX 64
+
+/**
+ * tol_recv_select - receive the first of the messages that are wanted
+ * @select: which ones; NULL: any. It may be changed after the call
+ *
+ * The others stay where they are, and cost nothing. Of those that are wanted the one of
+ * the highest priority comes first, and within a priority the oldest; by
+ * TOL_SELECT_TAG_LOWEST the tag decides before the priority. Who waits is woken
+ * by a message that it wants, and by no other.
+ * From the first such call on, or the first message with a priority, the mailbox keeps
+ * an index of its messages, and receiving from it, by whatever call, costs more: see
+ * tolsey(7). With capacity 0 a receiver and a sender meet that suit each other; others
+ * go on waiting.
+ *
+ * Return: as tol_recv_message(); -EINVAL no such selection; -E2BIG more tags than
+ *	TOL_SELECT_TAGS_MAX; -ENOSPC no memory for the index; -ENODATA after
+ *	tol_shutdown(), if nothing that is wanted is left
+ * Everything else as tol_recv_message().
+ * Source: msgrcv(2) and its types; selective receive of Erlang
+ */
+TOL_API ssize_t tol_recv_select(struct tol_link *link,
+				const struct tol_select *select, void *buf,
+				size_t size_bytes, int64_t timeout_ns,
+				struct tol_message *ret_message);
+
 /**
  * tol_peek - copy a message that waits, without taking it
  * @index: 0: the one that tol_recv() would get; 1: the one after it...
@@ -544,6 +596,19 @@ TOL_API ssize_t tol_recv_message(struct tol_link *link, void *buf,
  */
 TOL_API ssize_t tol_peek(struct tol_link *link, uint64_t index, void *buf,
 			 size_t size_bytes, struct tol_message *ret_message);
+
+/**
+ * tol_peek_select - the same, among those that are wanted
+ * @select: as for tol_recv_select()
+ * @index: 0: the one that tol_recv_select() would get; 1: the one after it...
+ *
+ * Everything else as tol_peek(), and -EINVAL, -E2BIG as tol_recv_select().
+ * Source: msgrcv(2) with MSG_COPY
+ */
+TOL_API ssize_t tol_peek_select(struct tol_link *link,
+				const struct tol_select *select, uint64_t index,
+				void *buf, size_t size_bytes,
+				struct tol_message *ret_message);
 
 #define TOL_TAP_BODY_MAX_BYTES 8192	/* that a tap shows of a body */
 #define TOL_TAP_CAPACITY_MSGS 4096	/* that wait for a tap to look at them */
@@ -574,6 +639,7 @@ TOL_API int64_t tol_tap_missed(struct tol_link *link);
 struct tol_take_opts {
 	int64_t lease_ns;	/* comes back by itself after that; 0: no limit */
 	uint32_t max_tries;	/* taken so often before: a dead letter; 0: no limit */
+	const struct tol_select *select;	/* as for tol_recv_select(); NULL any */
 };
 
 /**

@@ -30,6 +30,7 @@ struct draft {
 /* What goes with it. */
 struct draft_extra {
 	uint64_t tag;
+	uint16_t priority;
 	int64_t expires_ns;
 	const struct tol_segment_handle *segment;
 };
@@ -193,6 +194,7 @@ static inline void body_describe(const struct tol_link *link,
 	ret_message->size_bytes = (size_t)reading->body.size_bytes;
 	ret_message->sent_bytes = reading->body.size_bytes;
 	ret_message->tag = reading->body.tag;
+	ret_message->priority = reading->body.priority;
 	ret_message->position = position;
 	ret_message->sender_pid = (pid_t)reading->body.sender_pid;
 	ret_message->sender_uid = (uid_t)reading->body.sender_uid;

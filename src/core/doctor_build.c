@@ -65,6 +65,7 @@ static bool read_opening(const struct exam *exam, const struct found *found,
 		       offset))
 		return false;
 	ret_opening->draft.tag = ret_opening->body.tag;
+	ret_opening->draft.priority = ret_opening->body.priority;
 	if (!(found->flags & BODY_HAS_EXTRA))
 		return true;
 	if (!exam_read(exam, &ret_opening->extra, sizeof(ret_opening->extra),

@@ -37,9 +37,10 @@ int send_make_extra(const struct tol_link *link,
 	*ret_extra = (struct draft_extra){ 0 };
 	if (!opts)
 		return 0;
-	if (opts->ttl_ns < 0)
+	if (opts->ttl_ns < 0 || opts->priority > TOL_PRIORITY_MAX)
 		return -EINVAL;
 	ret_extra->tag = opts->tag;
+	ret_extra->priority = (uint16_t)opts->priority;
 	if (opts->ttl_ns > 0) {
 		int64_t now_ns = link_shared_ns(link, link->futex->now_ns());
 

@@ -38,6 +38,12 @@ uint64_t mailbox_signature(void)
 	hash = fold(hash, offsetof(struct mailbox_layout, ring_backed));
 	hash = fold(hash, MAILBOX_GRANULE_SLOTS);
 	hash = fold(hash, HEAP_END_BITS << 8 | MAILBOX_HEAP_PAGE_CHUNKS);
+	hash = fold(hash, offsetof(struct mailbox_layout, sorted));
+	hash = fold(hash, sizeof(struct index_layout));
+	hash = fold(hash, sizeof(struct entry_layout) << 32 |
+			  sizeof(struct waiter_layout) << 8 |
+			  sizeof(struct node_layout));
+	hash = fold(hash, CHANGE_NUMBER_SHIFT << 24 | CHANGE_ENTRIES_MAX);
 	return fold(hash, SLOT_LAP_BITS);
 }
 
@@ -80,6 +86,31 @@ static bool is_possible(const struct mailbox_shape *shape)
 		shape->pool_chunks % MAILBOX_HEAP_PAGE_CHUNKS == 0);
 }
 
+/* An unbounded one: as many entries as slots, up to a limit. */
+static void compute_index(struct mailbox_geometry *g)
+{
+	g->entries_max = (uint32_t)g->capacity_msgs;
+	if (mailbox_is_unbounded(g))
+		g->entries_max = (uint32_t)(g->ring_slots < INDEX_ENTRIES_MAX
+						    ? g->ring_slots
+						    : INDEX_ENTRIES_MAX);
+	g->index_offset = g->hold_records_offset +
+		MAILBOX_HOLDS_MAX * sizeof(struct hold_layout);
+	g->live_offset = g->index_offset + INDEX_HEAD_BYTES;
+	g->entries_offset = g->live_offset +
+		round_up(g->pool_chunks * sizeof(uint64_t), MAILBOX_PAGE_BYTES);
+	g->nodes_offset = g->entries_offset +
+		round_up(g->entries_max * sizeof(struct entry_layout),
+			 MAILBOX_PAGE_BYTES);
+	g->waiters_offset = g->nodes_offset +
+		round_up((uint64_t)g->entries_max * INDEX_NODES_PER_ENTRY *
+				 sizeof(struct node_layout),
+			 MAILBOX_PAGE_BYTES);
+	g->lists_offset = g->waiters_offset +
+		round_up(INDEX_WAITERS_MAX * sizeof(struct waiter_layout),
+			 MAILBOX_PAGE_BYTES);
+}
+
 bool mailbox_compute(const struct mailbox_shape *shape,
 		     struct mailbox_geometry *ret_geometry)
 {
@@ -104,8 +135,9 @@ bool mailbox_compute(const struct mailbox_shape *shape,
 		MAILBOX_PARTICIPANTS_MAX * sizeof(struct participant_layout);
 	g.hold_records_offset = g.holds_offset +
 		MAILBOX_HOLDS_MAX * sizeof(uint64_t);
-	g.pages_offset = g.hold_records_offset +
-		MAILBOX_HOLDS_MAX * sizeof(struct hold_layout);
+	compute_index(&g);
+	g.pages_offset = g.lists_offset +
+		MAILBOX_PARTICIPANTS_MAX * CHANGE_LIST_BYTES;
 	g.chunks_offset = g.pages_offset;
 	if (g.has_heap)
 		g.chunks_offset += round_up(

@@ -15,6 +15,7 @@
  *								holds_high
  *	hold_records_	struct hold_layout[65536]		the same
  *	  offset
+ *	index_offset	see layout/index.h
  *	chunks_offset	uint32_t chunk[pool_chunks]		backed up to
  *								chunks_high
  *	pool_offset	uint8_t unit[pool_chunks][1024][64]	backed where
@@ -41,6 +42,7 @@
 
 #include <stdbool.h>
 
+#include "layout/index.h"
 #include "layout/object.h"
 
 #define MAILBOX_PAGE_BYTES 4096u
@@ -86,7 +88,7 @@
  *			an unbounded mailbox, written once in 2048 messages
  *	256 .. 263	tail hint		any sender
  *	384 .. 391	head hint		any receiver
- *	512 .. 527	marks that only grow	any participant
+ *	512 .. 531	marks that only grow	any participant
  */
 struct mailbox_layout {
 	struct object_layout object;
@@ -135,7 +137,13 @@ struct mailbox_layout {
 	uint32_t chunks_high;
 	uint32_t has_body_files;	/* 0, or 1 for good */
 	uint32_t holds_high;
+	uint32_t sorted;	/* SORTED_ */
 };
+
+/* Somebody selects, or has sent with a priority: receive from the index. */
+#define SORTED_NOT 0u
+#define SORTED_UNTOLD 1u	/* those who sleep are to be told */
+#define SORTED_TOLD 2u
 
 static_assert(offsetof(struct mailbox_layout, capacity_msgs) == 32, "layout");
 static_assert(offsetof(struct mailbox_layout, pool_chunks) == 40, "layout");
@@ -164,6 +172,7 @@ static_assert(offsetof(struct mailbox_layout, participants_high) == 512, "layout
 static_assert(offsetof(struct mailbox_layout, chunks_high) == 516, "layout");
 static_assert(offsetof(struct mailbox_layout, has_body_files) == 520, "layout");
 static_assert(offsetof(struct mailbox_layout, holds_high) == 524, "layout");
+static_assert(offsetof(struct mailbox_layout, sorted) == 528, "layout");
 static_assert(sizeof(struct mailbox_layout) <= MAILBOX_PAGE_BYTES, "layout");
 
 /*
@@ -267,7 +276,8 @@ static inline bool heap_ends_below(uint64_t word, uint64_t position)
 struct body_layout {
 	uint64_t size_bytes;	/* of the message */
 	uint64_t tag;
-	uint32_t flags;
+	uint16_t flags;
+	uint16_t priority;
 	uint32_t sender_number;
 	uint32_t sender_pid;
 	uint32_t sender_uid;
@@ -374,6 +384,7 @@ static inline uint64_t hold_bump(uint64_t word)
 #define SLOT_FULL 2u
 #define SLOT_TAKEN 3u		/* the unit is the number of a hold cell */
 #define SLOT_UNIT_END SLOT_UNIT_MASK	/* with SLOT_TAKEN: nothing comes here */
+#define SLOT_UNIT_MOVED (SLOT_UNIT_MASK - 1)	/* its message is in the index */
 #define SLOT_LAP_BITS 36
 #define SLOT_LAP_LOW_MASK UINT64_C(0x3fffffff)
 #define SLOT_UNIT_MASK UINT64_C(0x03ffffff)
@@ -407,6 +418,13 @@ static inline int64_t slot_laps_ahead(uint64_t word, uint64_t lap)
 	return (int64_t)((slot_lap(word) - lap) << (64 - SLOT_LAP_BITS)) >>
 	       (64 - SLOT_LAP_BITS);
 }
+
+/*
+ * A slot from which the message at that unit goes to the index; bounded and
+ * unbounded. It becomes MOVED, or, unbounded, EMPTY of the next lap. State 0: no
+ * other word has it, but for 0 in an unbounded mailbox.
+ */
+#define SLOT_MOVING 0u
 
 /*
  * A slot word of an unbounded mailbox: lap of 30 bits, unit of 32; the low half
@@ -484,11 +502,18 @@ struct mailbox_geometry {
 	uint64_t participants_offset;
 	uint64_t holds_offset;
 	uint64_t hold_records_offset;
+	uint64_t index_offset;
+	uint64_t live_offset;
+	uint64_t entries_offset;
+	uint64_t nodes_offset;
+	uint64_t waiters_offset;
+	uint64_t lists_offset;
 	uint64_t pages_offset;
 	uint64_t chunks_offset;
 	uint64_t pool_offset;
 	uint64_t file_bytes;
 	uint32_t pool_chunks;
+	uint32_t entries_max;
 	bool has_heap;
 };
 
@@ -518,7 +543,8 @@ struct tapped_layout {
 	uint32_t sender_pid;
 	uint32_t sender_uid;
 	uint32_t flags;		/* BODY_HAS_SEGMENT */
-	uint8_t pad_36[28];
+	uint32_t priority;
+	uint8_t pad_40[24];
 	uint8_t segment[64];
 };
 
