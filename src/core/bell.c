@@ -33,6 +33,8 @@
 
 #include "core/collect.h"
 #include "core/hold.h"
+#include "core/index.h"
+#include "core/index_wait.h"
 #include "core/meet.h"
 #include "core/tap.h"
 
@@ -153,6 +155,10 @@ void bell_settle_slow(struct tol_link *link)
 	if (link->is_meeting) {
 		if ((uint32_t)load_acquire_64(&link->head->returns))
 			meet_tell_of_returns(link);
+	} else if (index_is_used(link)) {
+		/* Nobody waits: a count that says so is set right. */
+		if (!index_settle(link))
+			ring(link, &link->head->receivers);
 	} else if (count_of(load_acquire_64(&link->head->receivers)) &&
 		   (hold_is_there(link, HOLD_KIND_RETURNED) ||
 		    ring_find_message(link, &message, &gate) == 0)) {
@@ -172,6 +178,11 @@ void bell_ring_all(struct mailbox_layout *head, const struct futex_ops *futex)
 	ring_kind(&head->receivers, futex);
 	ring_kind(&head->senders, futex);
 	ring_kind(&head->dead_receivers, futex);
+}
+
+void bell_ring_receivers(struct tol_link *link)
+{
+	ring_kind(&link->head->receivers, link->futex);
 }
 
 static uint64_t *sleepers_of(const struct bell_waiter *waiter)
@@ -290,7 +301,7 @@ static bool sleep_in_kernel(struct bell_waiter *waiter,
 		{ high_half(sleepers_of(waiter)), waiter->epoch },
 		{ low_half(gate->slot), (uint32_t)gate->word },
 		{ &link->head->ended, 0 },
-		{ low_half(&link->head->returns), 0 },
+		{ low_half(&link->head->returns), waiter->returns_seen },
 	};
 	unsigned int count = waiter->kind == BELL_RECEIVERS ? 5 : 4;
 	int64_t deadline_ns = waiter->timeout_ns < 0 ? FUTEX_NO_DEADLINE

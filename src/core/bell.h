@@ -24,6 +24,7 @@ struct bell_waiter {
 	int64_t start_ns;		/* of the first wait, or 0 */
 	int64_t deadline_ns;		/* if is_deadline_known */
 	uint32_t epoch;			/* if is_announced */
+	uint32_t returns_seen;		/* of what came back it wants none */
 	enum bell_kind kind;
 	bool is_announced;
 	bool is_deadline_known;
@@ -38,6 +39,7 @@ static inline void bell_begin(struct bell_waiter *waiter, struct tol_link *link,
 	waiter->link = link;
 	waiter->timeout_ns = timeout_ns;
 	waiter->start_ns = 0;
+	waiter->returns_seen = 0;
 	waiter->kind = kind;
 	waiter->is_announced = false;
 	waiter->is_deadline_known = false;
@@ -101,6 +103,9 @@ static inline void bell_end(struct bell_waiter *waiter)
 
 /* Wakes all sleepers and turns away those on their way: the state changed. */
 void bell_ring_all(struct mailbox_layout *head, const struct futex_ops *futex);
+
+/* The same for those who receive. */
+void bell_ring_receivers(struct tol_link *link);
 
 /*
  * Nothing is to come any more: who said so may have been killed or stopped before

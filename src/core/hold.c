@@ -38,6 +38,9 @@
 #include <errno.h>
 
 #include "base/presence.h"
+#include "core/body.h"
+#include "core/change.h"
+#include "core/index.h"
 #include "core/meet.h"
 #include "core/participant.h"
 #include "core/ring.h"
@@ -412,6 +415,38 @@ bool hold_find_from(const struct tol_link *link, enum hold_kind kind,
 	       find_lowest(link, kind, from_position, ret_hold);
 }
 
+bool hold_next(const struct tol_link *link, enum hold_kind kind,
+	       uint32_t *cell, struct hold *ret_hold,
+	       struct hold_layout *ret_record)
+{
+	uint32_t high = cells_high(link);
+
+	for (; *cell < high; ++*cell) {
+		*ret_hold = (struct hold){ *cell, load_word(link, *cell) };
+		if (hold_state(ret_hold->word) == state_of(kind) &&
+		    hold_read(link, ret_hold, ret_record))
+			return true;
+	}
+	return false;
+}
+
+bool hold_key(struct tol_link *link, const struct hold_layout *record,
+	      struct select_key *ret_key)
+{
+	struct reading reading;
+
+	if (record->unit > UINT32_MAX ||
+	    body_look(link, (uint32_t)record->unit, &reading) < 0)
+		return false;
+	*ret_key = (struct select_key){
+		.tag = reading.body.tag,
+		.position = record->position,
+		.priority = reading.body.priority,
+		.sender_pid = reading.body.sender_pid,
+	};
+	return true;
+}
+
 /* Return: false one has become one of that kind */
 static bool bump_sources(const struct tol_link *link, enum hold_kind kind)
 {
@@ -585,6 +620,9 @@ static bool release(struct tol_link *link, struct hold *hold)
 						  hold_grant(hold->word), 0));
 	if (hold_state(hold->word) != HOLD_CLAIM)
 		return put_back(link, hold);
+	/* From the index: its last change is made, or never will be. */
+	if (index_is_used(link))
+		change_help(link);
 	/* It got the message, or never will. */
 	return !was_taken &&
 	       swap(link, hold, with_state(hold->word, HOLD_FREE));
@@ -744,6 +782,12 @@ bool hold_pins(const struct tol_link *link, uint64_t unit, uint64_t units_count)
 {
 	uint32_t high = cells_high(link);
 
+	/* In the order in which messages go: from the index to a cell. */
+	if (__builtin_expect(index_is_used(link), 0) &&
+	    index_pins(link, unit / MAILBOX_CHUNK_UNITS,
+		       (units_count + MAILBOX_CHUNK_UNITS - 1) /
+			       MAILBOX_CHUNK_UNITS))
+		return true;
 	for (uint32_t cell = 0; cell < high; cell++) {
 		const struct hold_layout *record = &link->hold_records[cell];
 		uint64_t first, count;

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "core/link.h"
+#include "core/select.h"
 
 /* A cell, and its word as it was seen. */
 struct hold {
@@ -63,6 +64,18 @@ int hold_find(const struct tol_link *link, enum hold_kind kind,
 /* The same from a position on, as it is now. Return: false none was seen */
 bool hold_find_from(const struct tol_link *link, enum hold_kind kind,
 		    uint64_t from_position, struct hold *ret_hold);
+
+/* Of that kind, the first from a cell on, as it is now. Return: false none */
+bool hold_next(const struct tol_link *link, enum hold_kind kind,
+	       uint32_t *cell, struct hold *ret_hold,
+	       struct hold_layout *ret_record);
+
+/*
+ * What a message in a cell is selected by; believed if hold_read() still says the
+ * same. Return: false nonsense
+ */
+bool hold_key(struct tol_link *link, const struct hold_layout *record,
+	      struct select_key *ret_key);
 
 /* The same, without certainty if there is none: for who rings. */
 bool hold_is_there(const struct tol_link *link, enum hold_kind kind);

@@ -22,6 +22,7 @@
 #include "layout/mailbox.h"
 #include "tolsey.h"
 
+struct change;
 struct tap;
 
 /* Where copies of messages go. */
@@ -41,6 +42,11 @@ struct tol_link {
 	struct participant_layout *own;
 	uint64_t *holds;
 	struct hold_layout *hold_records;
+	struct index_layout *index;
+	uint64_t *live;			/* of the index, for each chunk */
+	struct entry_layout *entries;
+	struct node_layout *nodes;
+	struct waiter_layout *waiters;
 	uint32_t *chunks;
 	uint32_t *heap_pages;		/* of a mailbox with a heap */
 	uint64_t *heap_chunks;
@@ -84,6 +90,10 @@ struct tol_link {
 	struct tap_outlet outlets[TAPS_MAX];
 	bool is_outlet;
 	struct tap *tap;		/* of NAME:tap */
+
+	/* Changes of the index by this link; see change.h. */
+	struct lock index_lock;
+	struct change *change;		/* or NULL: none yet */
 
 	/* Of the last tol_peek(); see look.c. */
 	struct lock look_lock;

@@ -335,6 +335,13 @@ static void set_addresses(struct tol_link *link, void *address)
 	link->holds = (uint64_t *)(void *)(bytes + g->holds_offset);
 	link->hold_records = (struct hold_layout *)(void *)(
 		bytes + g->hold_records_offset);
+	link->index = (struct index_layout *)(void *)(bytes + g->index_offset);
+	link->live = (uint64_t *)(void *)(bytes + g->live_offset);
+	link->entries = (struct entry_layout *)(void *)(bytes +
+							g->entries_offset);
+	link->nodes = (struct node_layout *)(void *)(bytes + g->nodes_offset);
+	link->waiters = (struct waiter_layout *)(void *)(bytes +
+							 g->waiters_offset);
 	link->chunks = (uint32_t *)(void *)(bytes + g->chunks_offset);
 	link->pool_bytes = bytes + g->pool_offset;
 	link->capacity_msgs = g->capacity_msgs;
@@ -364,6 +371,7 @@ void link_free(struct tol_link *link)
 	pool_fini(link);
 	if (link->head && link->process_number == fork_process_number())
 		sys_unmap(link->head, link->geometry.file_bytes);
+	free(link->change);
 	free(link->space_path);
 	free(link->name);
 	free(link);
@@ -434,6 +442,7 @@ struct tol_link *link_new(const char *name, unsigned int flags)
 	spin_init(&link->recv_spin);
 	link->clock_offset_ns = sys_clock_offset_ns();
 	maps_init(&link->maps);
+	lock_init(&link->index_lock);
 	lock_init(&link->look_lock);
 	lock_init(&link->tap_lock);
 	link->name = strdup(name);

@@ -20,6 +20,7 @@
 #include "core/body_file.h"
 #include "core/collect.h"
 #include "core/hold.h"
+#include "core/index_wait.h"
 #include "core/inside.h"
 #include "core/ring.h"
 #include "core/space.h"
@@ -143,6 +144,7 @@ static void return_holds_of(struct tol_link *link, uint32_t number)
 
 	bell_begin(&waiter, link, BELL_RECEIVERS, TOL_NOWAIT);
 	hold_return_all_of(link, number);
+	index_wait_drop_all_of(link, number);
 	bell_end(&waiter);
 }
 

@@ -13,11 +13,13 @@
 #include <stdint.h>
 
 #include "core/collect.h"
+#include "core/index.h"
 #include "core/meet.h"
+#include "core/receive_sorted.h"
 #include "core/ring_unbounded.h"
 
-/* Somebody else was faster: look again. There was nothing: wait. */
-enum { AGAIN = -EAGAIN, NOTHING = 1 };
+#define AGAIN RECEIVE_AGAIN
+#define NOTHING RECEIVE_NOTHING
 
 /* The handle that tol_ack() is given. */
 static uint64_t make_handle(const struct hold *hold)
@@ -38,9 +40,8 @@ static void set_body(struct receiving *r, const struct reading *reading,
 				       : body_at(r->link, reading);
 }
 
-/* A large body is mapped before it is taken: that can fail. */
-static int map_body(struct receiving *r, const struct reading *reading,
-		    void **ret_address)
+int receive_map_body(struct receiving *r, const struct reading *reading,
+		     void **ret_address)
 {
 	*ret_address = NULL;
 	if (!(reading->body.flags & BODY_IN_FILE))
@@ -58,10 +59,24 @@ static int keep_map(struct receiving *r, const struct reading *reading,
 		       : 0;
 }
 
-static void drop_map(const struct reading *reading, void *address)
+void receive_drop_map(const struct reading *reading, void *address)
 {
 	if (address)
 		sys_unmap(address, (size_t)reading->body.size_bytes);
+}
+
+int receive_hand_over(struct receiving *r, const struct reading *reading,
+		      const struct hold *hold, void *address)
+{
+	int err = keep_map(r, reading, hold, address);
+
+	if (err < 0) {
+		receive_drop_map(reading, address);
+		hold_return(r->link, hold->cell, hold_grant(hold->word));
+		return err;
+	}
+	set_body(r, reading, hold, address);
+	return 0;
 }
 
 /* ---- a message that came back, or a dead letter ---- */
@@ -71,22 +86,15 @@ static int take_back(struct receiving *r, const struct hold *found,
 {
 	struct hold hold = *found;
 	void *address;
-	int err = map_body(r, reading, &address);
+	int err = receive_map_body(r, reading, &address);
 
 	if (err < 0)
 		return err;
 	if (!hold_take(r->link, &hold, r->take->lease_ns)) {
-		drop_map(reading, address);
+		receive_drop_map(reading, address);
 		return AGAIN;
 	}
-	err = keep_map(r, reading, &hold, address);
-	if (err < 0) {
-		drop_map(reading, address);
-		hold_return(r->link, hold.cell, hold_grant(hold.word));
-		return err;
-	}
-	set_body(r, reading, &hold, address);
-	return 0;
+	return receive_hand_over(r, reading, &hold, address);
 }
 
 static int consume_back(struct receiving *r, const struct hold *hold,
@@ -105,42 +113,49 @@ static bool is_there_yet(const struct receiving *r, const struct hold *hold)
 	return hold_read(r->link, hold, &record);
 }
 
-/* Return: 0; AGAIN; NOTHING; -errno */
-static int receive_back(struct receiving *r, enum hold_kind kind)
+int receive_held(struct receiving *r, enum hold_kind kind,
+		 const struct hold *hold)
 {
 	struct tol_link *link = r->link;
 	struct hold_layout record;
 	struct reading reading;
-	struct hold hold;
 	int err;
 
-	if (hold_find(link, kind, &hold) < 0)
-		return NOTHING;
-	if (!hold_read(link, &hold, &record))
+	if (!hold_read(link, hold, &record))
 		return AGAIN;
 	err = record.unit > UINT32_MAX
 		      ? -EBADMSG
 		      : body_look(link, (uint32_t)record.unit, &reading);
 	if (err == 0) {
-		uint32_t tries = hold_tries(&record, &hold);
+		uint32_t tries = hold_tries(&record, hold);
 
 		if (kind == HOLD_KIND_RETURNED && r->take &&
 		    r->take->max_tries && tries >= r->take->max_tries) {
-			hold_bury(link, &hold);
+			hold_bury(link, hold);
 			return AGAIN;
 		}
 		if (receive_is_expired(r->link, &reading)) {
-			consume_back(r, &hold, &reading);
+			consume_back(r, hold, &reading);
 			return AGAIN;
 		}
 		err = receive_fetch(r, &reading, record.position, tries + 1);
 		if (err == 0)
-			err = r->take ? take_back(r, &hold, &reading)
-				      : consume_back(r, &hold, &reading);
+			err = r->take ? take_back(r, hold, &reading)
+				      : consume_back(r, hold, &reading);
 	}
-	if (err < 0 && err != AGAIN && !is_there_yet(r, &hold))
+	if (err < 0 && err != AGAIN && !is_there_yet(r, hold))
 		return AGAIN;
 	return err == -EBADMSG ? link_quarantine(link) : err;
+}
+
+/* Return: 0; AGAIN; NOTHING; -errno */
+static int receive_back(struct receiving *r, enum hold_kind kind)
+{
+	struct hold hold;
+
+	if (hold_find(r->link, kind, &hold) < 0)
+		return NOTHING;
+	return receive_held(r, kind, &hold);
 }
 
 /* ---- a queued message ---- */
@@ -151,30 +166,23 @@ static int take_queued(struct receiving *r, const struct ring_message *message,
 	struct tol_link *link = r->link;
 	struct hold hold;
 	void *address;
-	int err = map_body(r, reading, &address);
+	int err = receive_map_body(r, reading, &address);
 
 	if (err < 0)
 		return err;
 	err = hold_claim(link, &hold);
 	if (err < 0) {
-		drop_map(reading, address);
+		receive_drop_map(reading, address);
 		return err;
 	}
 	hold_fill(link, &hold, message->position, reading->unit,
 		  body_span_bytes(reading), r->take->lease_ns);
 	if (!ring_take(link, message, hold.cell)) {
 		hold_unclaim(link, &hold);
-		drop_map(reading, address);
+		receive_drop_map(reading, address);
 		return AGAIN;
 	}
-	err = keep_map(r, reading, &hold, address);
-	if (err < 0) {
-		drop_map(reading, address);
-		hold_return(link, hold.cell, hold_grant(hold.word));
-		return err;
-	}
-	set_body(r, reading, &hold, address);
-	return 0;
+	return receive_hand_over(r, reading, &hold, address);
 }
 
 static int consume_queued(struct receiving *r,
@@ -197,6 +205,9 @@ static int receive_queued(struct receiving *r, struct ring_gate *gate)
 	int err;
 
 	err = either_find_message(link, &message, gate);
+	/* After that look: before anybody selected it was the next one. */
+	if (__builtin_expect(index_is_used(link), 0))
+		return AGAIN;
 	if (err == -EAGAIN && !load_acquire_32(&link->head->ended))
 		return NOTHING;
 	/* Who sends had not published when this said so, and now never will. */
@@ -225,18 +236,11 @@ static int receive_queued(struct receiving *r, struct ring_gate *gate)
 	return err == -EBADMSG ? link_quarantine(link) : err;
 }
 
-/* Those who hold may be dead, or their time over: asked now and then. */
-static inline void look_after_holds(struct tol_link *link)
-{
-	if (__builtin_expect(load_relaxed_32(&link->head->holds_high), 0))
-		hold_sweep_now_and_then(link, link->futex->now_ns());
-}
-
 static int receive_one(struct receiving *r, struct ring_gate *gate)
 {
 	struct tol_link *link = r->link;
 
-	look_after_holds(link);
+	receive_look_after_holds(link);
 	if (__builtin_expect(link->is_dead_view, 0)) {
 		/* While the word is as it was there is none. */
 		gate->slot = &link->head->dead_letters;
@@ -244,7 +248,8 @@ static int receive_one(struct receiving *r, struct ring_gate *gate)
 		return receive_back(r, HOLD_KIND_DEAD);
 	}
 	if (__builtin_expect(hold_is_eventful(link), 0)) {
-		int err = receive_back(r, HOLD_KIND_RETURNED);
+		int err = index_is_used(link)
+				  ? AGAIN : receive_back(r, HOLD_KIND_RETURNED);
 
 		if (err != NOTHING)
 			return err;
@@ -300,7 +305,7 @@ static int deliver(struct receiving *r, const struct hold *given)
 	}
 	err = receive_fetch(r, &reading, record.position, 1);
 	if (err == 0 && r->take) {
-		err = map_body(r, &reading, &address);
+		err = receive_map_body(r, &reading, &address);
 		if (err == 0)
 			err = keep_map(r, &reading, given, address);
 		if (err == 0 && r->take->lease_ns > 0)
@@ -309,7 +314,7 @@ static int deliver(struct receiving *r, const struct hold *given)
 		if (err == 0)
 			set_body(r, &reading, given, address);
 		else
-			drop_map(&reading, address);
+			receive_drop_map(&reading, address);
 	} else if (err == 0) {
 		if (hold_ack(link, given->cell, grant) < 0)
 			return AGAIN;
@@ -328,7 +333,7 @@ static int meet_once(struct receiving *r, struct bell_waiter *waiter)
 	struct hold own, given;
 	int found, met;
 
-	look_after_holds(link);
+	receive_look_after_holds(link);
 	if (hold_is_eventful(link)) {
 		int err = receive_back(r, HOLD_KIND_RETURNED);
 
@@ -393,6 +398,10 @@ int receive_waiting(struct receiving *r, struct bell_waiter *waiter)
 		return receive_meeting(r, waiter);
 	for (;;) {
 		int err = receive_one(r, &gate);
+
+		if (__builtin_expect(err == AGAIN, 0) &&
+		    index_is_used(r->link) && !r->link->is_dead_view)
+			return receive_sorted(r, waiter);
 
 		if (err != AGAIN && err != NOTHING && err != -ENODATA)
 			return err;
@@ -462,6 +471,42 @@ ssize_t tol_recv_message(struct tol_link *link, void *buf, size_t size_bytes,
 	    !ret_message)
 		return -EINVAL;
 	err = receive(&r, timeout_ns);
+	return err < 0 ? err : (ssize_t)ret_message->size_bytes;
+}
+
+int receive_select(struct tol_link *link, const struct tol_select *select)
+{
+	int err = select_check(select);
+
+	if (err < 0 || !select)
+		return err;
+	if (link->tap)
+		return -EPERM;
+	err = receive_check(link);
+	/* Dead letters are few, and those who wait with capacity 0. */
+	return err < 0 || link->is_dead_view || link->is_meeting
+		       ? err : index_start(link);
+}
+
+ssize_t tol_recv_select(struct tol_link *link, const struct tol_select *select,
+			void *buf, size_t size_bytes, int64_t timeout_ns,
+			struct tol_message *ret_message)
+{
+	struct receiving r = {
+		.link = link,
+		.buf = buf,
+		.size_bytes = size_bytes,
+		.select = select,
+		.ret_message = ret_message,
+	};
+	int err;
+
+	if (!link || (!buf && size_bytes > 0) || timeout_ns < TOL_FOREVER ||
+	    !ret_message)
+		return -EINVAL;
+	err = receive_select(link, select);
+	if (err == 0)
+		err = receive(&r, timeout_ns);
 	return err < 0 ? err : (ssize_t)ret_message->size_bytes;
 }
 

@@ -19,6 +19,7 @@ struct receiving {
 	void *buf;			/* to copy to */
 	size_t size_bytes;
 	const struct tol_take_opts *take;	/* or, if not NULL, to hold it */
+	const struct tol_select *select;	/* or NULL: any */
 	struct tol_message *ret_message;
 };
 
@@ -60,8 +61,45 @@ receive_fetch(struct receiving *r, const struct reading *reading,
 	return body_copy(r->link, reading, r->buf);
 }
 
+/* Somebody else was faster: look again. There was nothing: wait. */
+enum { RECEIVE_AGAIN = -EAGAIN, RECEIVE_NOTHING = 1 };
+
+/* A large body is mapped before it is taken: that can fail. */
+int receive_map_body(struct receiving *r, const struct reading *reading,
+		     void **ret_address);
+void receive_drop_map(const struct reading *reading, void *address);
+
+/*
+ * It is ours now: what the caller is told of it. If its map cannot be noted it goes
+ * back. Return: 0; -ENOMEM
+ */
+int receive_hand_over(struct receiving *r, const struct reading *reading,
+		      const struct hold *hold, void *address);
+
+/*
+ * A message that came back, or a dead letter, if it is still there.
+ *
+ * Return: 0; RECEIVE_AGAIN; -errno
+ */
+int receive_held(struct receiving *r, enum hold_kind kind,
+		 const struct hold *hold);
+
+/* Holders may be dead, or their time over: asked now and then. */
+static inline void receive_look_after_holds(struct tol_link *link)
+{
+	if (__builtin_expect(load_relaxed_32(&link->head->holds_high), 0))
+		hold_sweep_now_and_then(link, link->futex->now_ns());
+}
+
 /* Return: 0; -ECHILD, -EIDRM, -EBADMSG, -EPERM */
 int receive_check(struct tol_link *link);
+
+/*
+ * Before a call that selects: from now on this mailbox has an index.
+ *
+ * Return: 0; -EINVAL, -E2BIG, -ENOSPC, -ENOMEM, errors of receive_check()
+ */
+int receive_select(struct tol_link *link, const struct tol_select *select);
 
 /* Return: 0 it is received; -errno as tol_recv_message() */
 int receive(struct receiving *receiving, int64_t timeout_ns);

@@ -75,14 +75,14 @@ static inline uint64_t larger(uint64_t a, uint64_t b)
 }
 
 /* Where a caller is to look next, or what it found. */
-enum finding { FOUND, WAIT, ENDED, STEP, NONSENSE };
+enum finding { FOUND, MOVING, WAIT, ENDED, STEP, SORTED, NONSENSE };
 
 /*
  * ring-taken: the slot says that the message is in a hold cell. The cell is told
  * so, and then the slot is empty: in this order, or the cell would go on to
  * another message. It was read between two looks at the slot that saw the same.
  */
-static __attribute__((noinline)) enum finding
+static enum finding
 help_taken(const struct tol_link *link, const struct ring_gate *gate)
 {
 	uint64_t *slot = (uint64_t *)(uintptr_t)gate->slot;
@@ -98,6 +98,60 @@ help_taken(const struct tol_link *link, const struct ring_gate *gate)
 	if (!is_known || !hold_confirm(link, &hold))
 		return NONSENSE;
 	cas_64(slot, &word, slot_make(SLOT_EMPTY, slot_lap(word) + 1, 0));
+	return STEP;
+}
+
+static inline bool is_moved(uint64_t word)
+{
+	return slot_state(word) == SLOT_TAKEN && slot_unit(word) == SLOT_UNIT_MOVED;
+}
+
+/*
+ * ring-moved: its message is in the index. The slot is free once so many messages
+ * have been received, whichever they were: then full is exact, and slots are freed in
+ * order.
+ */
+static bool free_moved(const struct tol_link *link, const uint64_t *slot,
+		       uint64_t word, uint64_t position)
+{
+	if (load_acquire_64(&link->index->received_count) <= position)
+		return false;
+	cas_64((uint64_t *)(uintptr_t)slot, &word,
+	       slot_make(SLOT_EMPTY, slot_lap(word) + 1, 0));
+	return true;
+}
+
+/* The slot of a position that room is looked for is neither EMPTY nor FULL. */
+static __attribute__((noinline)) enum finding
+look_behind(const struct tol_link *link, uint64_t *position, int64_t ahead,
+	    const struct ring_gate *gate)
+{
+	if (slot_state(gate->word) == SLOT_TAKEN && !is_moved(gate->word))
+		return help_taken(link, gate);
+	if (ahead >= 0) {
+		*position += (uint64_t)ahead * link->capacity_msgs + 1;
+		return STEP;
+	}
+	return is_moved(gate->word) &&
+			       free_moved(link, gate->slot, gate->word,
+					  *position - link->capacity_msgs)
+		       ? STEP : WAIT;
+}
+
+/* The same for a message. Who does not receive from the index goes no further. */
+static __attribute__((noinline)) enum finding
+look_ahead(const struct tol_link *link, uint64_t *position, int64_t ahead,
+	   const struct ring_gate *gate, bool is_sorted)
+{
+	if (slot_state(gate->word) == SLOT_TAKEN && !is_moved(gate->word))
+		return help_taken(link, gate);
+	if (!is_sorted)
+		return SORTED;
+	if (slot_state(gate->word) == SLOT_MOVING && ahead == 0)
+		return MOVING;
+	if (slot_state(gate->word) == SLOT_MOVING)
+		ahead--;
+	*position += (uint64_t)ahead * link->capacity_msgs + 1;
 	return STEP;
 }
 
@@ -120,7 +174,11 @@ look_at_limit(const struct tol_link *link, uint64_t limit_msgs,
 	if (slot_laps_ahead(before.word, place.lap) > 0 ||
 	    slot_state(before.word) == SLOT_EMPTY)
 		return FOUND;
-	if (slot_state(before.word) == SLOT_TAKEN) {
+	if (is_moved(before.word) &&
+	    load_acquire_64(&link->index->received_count) >
+		    position - limit_msgs)
+		return FOUND;
+	if (slot_state(before.word) == SLOT_TAKEN && !is_moved(before.word)) {
 		help_taken(link, &before);
 		return FOUND;
 	}
@@ -159,8 +217,7 @@ look_for_room(const struct tol_link *link, uint64_t *position,
 	if (ahead < -1)
 		return NONSENSE;
 	if (slot_state(gate->word) != SLOT_FULL)
-		return slot_state(gate->word) == SLOT_TAKEN
-			       ? help_taken(link, gate) : NONSENSE;
+		return look_behind(link, position, ahead, gate);
 	if (ahead == -1)
 		return WAIT;
 	*position += (uint64_t)ahead * link->capacity_msgs + 1;
@@ -169,8 +226,8 @@ look_for_room(const struct tol_link *link, uint64_t *position,
 
 /* The same for a receiver and H. */
 static inline __attribute__((always_inline)) enum finding
-look_for_message(const struct tol_link *link, uint64_t *position,
-		 struct ring_gate *gate)
+look_for_either(const struct tol_link *link, uint64_t *position,
+		struct ring_gate *gate, bool is_sorted)
 {
 	struct place place = place_of(link, *position);
 	int64_t ahead;
@@ -183,11 +240,26 @@ look_for_message(const struct tol_link *link, uint64_t *position,
 	if (ahead < 0)
 		return NONSENSE;
 	if (state != SLOT_FULL && state != SLOT_EMPTY)
-		return state == SLOT_TAKEN ? help_taken(link, gate) : NONSENSE;
+		return look_ahead(link, position, ahead, gate, is_sorted);
 	if (ahead == 0)
 		return state == SLOT_FULL ? FOUND : WAIT;
 	*position += (uint64_t)(ahead - 1) * link->capacity_msgs + 1;
 	return STEP;
+}
+
+static inline __attribute__((always_inline)) enum finding
+look_for_message(const struct tol_link *link, uint64_t *position,
+		 struct ring_gate *gate)
+{
+	return look_for_either(link, position, gate, false);
+}
+
+/* The first that has not left for the index; MOVING if it is about to. */
+static inline __attribute__((always_inline)) enum finding
+look_for_unmoved(const struct tol_link *link, uint64_t *position,
+		 struct ring_gate *gate)
+{
+	return look_for_either(link, position, gate, true);
 }
 
 typedef enum finding look(const struct tol_link *link, uint64_t *position,
@@ -325,6 +397,29 @@ int ring_find_tail(struct tol_link *link, uint64_t *ret_position)
 	return found == NONSENSE ? link_quarantine(link) : 0;
 }
 
+/* What was found, for a receiver. */
+static int tell_found(struct tol_link *link, enum finding found,
+		      uint64_t position, const struct ring_gate *gate,
+		      struct ring_message *ret_message)
+{
+	if (found == NONSENSE)
+		return link_quarantine(link);
+	ret_message->position = position;
+	ret_message->word = gate->word;
+	switch (found) {
+	case FOUND:
+		return 0;
+	case MOVING:
+		return 1;
+	case ENDED:
+		return -ENODATA;
+	case SORTED:
+		return -EBUSY;
+	default:
+		return -EAGAIN;
+	}
+}
+
 int ring_find_message(struct tol_link *link, struct ring_message *ret_message,
 		      struct ring_gate *ret_gate)
 {
@@ -337,14 +432,75 @@ int ring_find_message(struct tol_link *link, struct ring_message *ret_message,
 		return unbounded_find_message(link, ret_message, ret_gate);
 	found = walk(link, look_for_message, &link->recv_position,
 		     &link->head->head, &position, ret_gate);
-	if (found == NONSENSE)
-		return link_quarantine(link);
+	if (__builtin_expect(found != FOUND && found != WAIT, 0))
+		return tell_found(link, found, position, ret_gate, ret_message);
 	store_release_64(&link->recv_position, position);
 	ret_message->position = position;
 	ret_message->word = ret_gate->word;
-	if (found == ENDED)
-		return -ENODATA;
 	return found == FOUND ? 0 : -EAGAIN;
+}
+
+int ring_find_unmoved(struct tol_link *link, struct ring_message *ret_message,
+		      struct ring_gate *ret_gate)
+{
+	uint64_t position;
+	enum finding found;
+
+	if (link->is_unbounded)
+		return unbounded_find_unmoved(link, ret_message, ret_gate);
+	found = walk(link, look_for_unmoved, &link->recv_position,
+		     &link->head->head, &position, ret_gate);
+	if (found != NONSENSE)
+		store_release_64(&link->recv_position, position);
+	return tell_found(link, found, position, ret_gate, ret_message);
+}
+
+bool ring_begin_move(struct tol_link *link, struct ring_message *message)
+{
+	uint64_t word = message->word, moving;
+	uint64_t *slot;
+
+	if (link->is_unbounded)
+		return unbounded_begin_move(link, message);
+	slot = &link->ring[place_of(link, message->position).index];
+	moving = slot_make(SLOT_MOVING, slot_lap(word),
+			   (slot_unit(word) + 1) & (uint32_t)SLOT_UNIT_MASK);
+	if (!cas_64(slot, &word, moving))
+		return false;
+	message->word = moving;
+	return true;
+}
+
+void ring_end_move(struct tol_link *link, const struct ring_message *message)
+{
+	uint64_t word = message->word;
+
+	if (link->is_unbounded) {
+		unbounded_end_move(link, message);
+	} else {
+		uint64_t *slot =
+			&link->ring[place_of(link, message->position).index];
+
+		cas_64(slot, &word, slot_make(SLOT_TAKEN, slot_lap(word),
+					      SLOT_UNIT_MOVED));
+	}
+	if (message->position % HINT_EVERY == HINT_EVERY - 1)
+		raise_hint(&link->head->head, message->position + 1);
+}
+
+void ring_free_moved(struct tol_link *link, uint64_t position)
+{
+	struct place place;
+	const uint64_t *slot;
+	uint64_t word;
+
+	if (link->is_unbounded)
+		return;
+	place = place_of(link, position);
+	slot = &link->ring[place.index];
+	word = load_acquire_64(slot);
+	if (is_moved(word) && slot_laps_ahead(word, place.lap) == 0)
+		free_moved(link, slot, word, position);
 }
 
 int ring_end(struct tol_link *link, const struct ring_message *nothing)
@@ -374,8 +530,9 @@ enum ring_seen ring_look_at(const struct tol_link *link, uint64_t position,
 	ahead = slot_laps_ahead(ret_message->word, place.lap);
 	if (ahead == 0 && slot_state(ret_message->word) == SLOT_FULL)
 		return RING_MESSAGE;
-	if (ahead == 0 && slot_state(ret_message->word) == SLOT_TAKEN &&
-	    slot_unit(ret_message->word) != SLOT_UNIT_END)
+	if (ahead == 0 && (slot_state(ret_message->word) == SLOT_MOVING ||
+			   (slot_state(ret_message->word) == SLOT_TAKEN &&
+			    slot_unit(ret_message->word) != SLOT_UNIT_END)))
 		return RING_GONE;
 	return ahead > 0 ? RING_GONE : RING_NOTHING;
 }
@@ -448,5 +605,7 @@ bool ring_is_drained(const struct tol_link *link, uint64_t end_position)
 		return unbounded_is_drained(link, end_position);
 	place = place_of(link, end_position - 1);
 	word = load_acquire_64(&link->ring[place.index]); /* ring-drained */
-	return slot_laps_ahead(word, place.lap) > 0;
+	/* What has moved to the index is pinned there. */
+	return slot_laps_ahead(word, place.lap) > 0 ||
+	       (is_moved(word) && slot_laps_ahead(word, place.lap) == 0);
 }

@@ -60,10 +60,38 @@ int ring_publish(struct tol_link *link, uint32_t unit, struct ring_room *room);
 
 /*
  * Return: 0 and the oldest message; -EAGAIN none, see @ret_gate; -ENODATA and
- *	nothing is to come any more; -EBADMSG
+ *	nothing is to come any more; -EBUSY it is to be received from the index;
+ *	-EBADMSG
  */
 int ring_find_message(struct tol_link *link, struct ring_message *ret_message,
 		      struct ring_gate *ret_gate);
+
+/*
+ * For a mailbox in which somebody selects: the oldest that is not in the index.
+ *
+ * Return: 0; 1 the same, and somebody is about to move it; else as above
+ */
+int ring_find_unmoved(struct tol_link *link, struct ring_message *ret_message,
+		      struct ring_gate *ret_gate);
+
+/* Its unit, from the word of one that is about to be moved. */
+static inline uint32_t ring_moving_unit(const struct tol_link *link,
+					const struct ring_message *message)
+{
+	return link->is_unbounded
+		       ? slot_unit_unbounded(message->word) - 1
+		       : (slot_unit(message->word) - 1) &
+				 (uint32_t)SLOT_UNIT_MASK;
+}
+
+/* It is to go to the index, by whoever comes. Return: false it has changed */
+bool ring_begin_move(struct tol_link *link, struct ring_message *message);
+
+/* It is there: the slot may be used again once enough have been received. */
+void ring_end_move(struct tol_link *link, const struct ring_message *message);
+
+/* That time has come for the slot of @position, if its message was moved. */
+void ring_free_moved(struct tol_link *link, uint64_t position);
 
 /*
  * Where nothing was found, nothing is to come: a sender who has not published by

@@ -36,7 +36,7 @@
 /* As in ring.c. */
 #define STEPS_MAX (UINT64_C(1) << 22)
 
-enum finding { FOUND, WAIT, ENDED, STEP, BACK, NONSENSE };
+enum finding { FOUND, MOVING, WAIT, ENDED, STEP, BACK, NONSENSE };
 
 static inline uint64_t *slot_of(const struct tol_link *link, uint64_t position)
 {
@@ -119,8 +119,13 @@ static inline enum finding look(const struct tol_link *link, uint64_t *position,
 		return STEP;
 	case SLOT_TAKEN:
 		return ahead ? NONSENSE : help_taken(link, slot, gate->word);
-	default:
-		return NONSENSE;
+	default: /* SLOT_MOVING */
+		if (ahead != 0)
+			return NONSENSE;
+		if (!for_room)
+			return MOVING;
+		++*position;
+		return STEP;
 	}
 }
 
@@ -253,7 +258,40 @@ int unbounded_find_message(struct tol_link *link,
 	ret_message->word = ret_gate->word;
 	if (found == ENDED)
 		return -ENODATA;
+	if (found == MOVING)
+		return -EBUSY;
 	return found == FOUND ? 0 : -EAGAIN;
+}
+
+int unbounded_find_unmoved(struct tol_link *link,
+			   struct ring_message *ret_message,
+			   struct ring_gate *ret_gate)
+{
+	int err = unbounded_find_message(link, ret_message, ret_gate);
+
+	return err == -EBUSY ? 1 : err;
+}
+
+bool unbounded_begin_move(struct tol_link *link, struct ring_message *message)
+{
+	uint64_t word = message->word;
+	uint64_t moving = slot_make_unbounded(
+		SLOT_MOVING, lap_of(link, message->position),
+		slot_unit_unbounded(word) + 1);
+
+	if (!cas_64(slot_of(link, message->position), &word, moving))
+		return false;
+	message->word = moving;
+	return true;
+}
+
+void unbounded_end_move(struct tol_link *link, const struct ring_message *message)
+{
+	uint64_t word = message->word;
+
+	cas_64(slot_of(link, message->position), &word,
+	       slot_make_unbounded(SLOT_EMPTY,
+				   lap_of(link, message->position) + 1, 0));
 }
 
 /* The slot must have memory, to say it there. */

@@ -16,6 +16,12 @@ int unbounded_find_tail(struct tol_link *link, uint64_t *ret_position);
 int unbounded_find_message(struct tol_link *link,
 			   struct ring_message *ret_message,
 			   struct ring_gate *ret_gate);
+int unbounded_find_unmoved(struct tol_link *link,
+			   struct ring_message *ret_message,
+			   struct ring_gate *ret_gate);
+bool unbounded_begin_move(struct tol_link *link, struct ring_message *message);
+void unbounded_end_move(struct tol_link *link,
+			const struct ring_message *message);
 int unbounded_end(struct tol_link *link, const struct ring_message *nothing);
 enum ring_seen unbounded_look_at(const struct tol_link *link, uint64_t position,
 				 struct ring_message *ret_message);

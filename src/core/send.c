@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdint.h>
 
+#include "core/index.h"
 #include "core/meet_calls.h"
 #include "core/ring_unbounded.h"
 
@@ -27,7 +28,7 @@ int send_check(struct tol_link *link)
 	return err;
 }
 
-int send_make_extra(const struct tol_link *link,
+int send_make_extra(struct tol_link *link,
 		    const struct tol_send_opts *opts,
 		    struct tol_segment_handle *handle,
 		    struct draft_extra *ret_extra)
@@ -41,6 +42,12 @@ int send_make_extra(const struct tol_link *link,
 		return -EINVAL;
 	ret_extra->tag = opts->tag;
 	ret_extra->priority = (uint16_t)opts->priority;
+	/* Before it is there: receivers are to look for the highest. */
+	if (opts->priority > 0 && !link->is_meeting) {
+		err = index_start(link);
+		if (err < 0)
+			return err;
+	}
 	if (opts->ttl_ns > 0) {
 		int64_t now_ns = link_shared_ns(link, link->futex->now_ns());
 

@@ -13,7 +13,7 @@
 int send_check(struct tol_link *link);
 
 /* Return: 0; -EINVAL; errors of tol_segment_export() */
-int send_make_extra(const struct tol_link *link,
+int send_make_extra(struct tol_link *link,
 		    const struct tol_send_opts *opts,
 		    struct tol_segment_handle *handle,
 		    struct draft_extra *ret_extra);

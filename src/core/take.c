@@ -18,13 +18,16 @@ int tol_take(struct tol_link *link, int64_t timeout_ns,
 		.take = opts ? opts : &no_limits,
 		.ret_message = ret_message,
 	};
+	int err;
 
 	if (!link || !ret_message || timeout_ns < TOL_FOREVER ||
 	    r.take->lease_ns < 0)
 		return -EINVAL;
 	if (link->tap)
 		return -EPERM;
-	return receive(&r, timeout_ns);
+	r.select = r.take->select;
+	err = receive_select(link, r.select);
+	return err < 0 ? err : receive(&r, timeout_ns);
 }
 
 struct handle {

@@ -54,7 +54,7 @@ static inline uint32_t index_value(uint64_t word)
 #define CHANGE_MADE 1u		/* its list is to be carried out */
 #define CHANGE_NUMBER_SHIFT 13
 
-static inline uint64_t change_make(unsigned int state, uint32_t participant,
+static inline uint64_t change_word(unsigned int state, uint32_t participant,
 				   uint64_t number)
 {
 	return state | (uint64_t)(participant & 0xfff) << 1 |

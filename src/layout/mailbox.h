@@ -420,9 +420,9 @@ static inline int64_t slot_laps_ahead(uint64_t word, uint64_t lap)
 }
 
 /*
- * A slot from which the message at that unit goes to the index; bounded and
- * unbounded. It becomes MOVED, or, unbounded, EMPTY of the next lap. State 0: no
- * other word has it, but for 0 in an unbounded mailbox.
+ * A slot from which the message goes to the index, with its unit + 1, so that no
+ * such word is 0. It becomes MOVED, or, in an unbounded mailbox, EMPTY of the next
+ * lap.
  */
 #define SLOT_MOVING 0u
 
