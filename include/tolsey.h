@@ -292,6 +292,33 @@ TOL_API int tol_mailbox_stat(const char *name,
 					   void *context),
 			     void *context);
 
+/* Messages that are queued with one priority and one tag. */
+struct tol_depth {
+	uint64_t tag;
+	uint32_t priority;
+	uint64_t msgs;
+	uint64_t bytes;		/* of their bodies */
+};
+
+/**
+ * tol_mailbox_depth - how many messages are queued, by priority and tag
+ * @name, @opts: as tol_mailbox_remove()
+ * @visit: called once for each priority and tag that is there: the highest priority
+ *	first, and within one the lowest tag
+ *
+ * Those that came back count; those that are held do not. Needs only the right to
+ * read. While others send and receive, counts are of slightly different moments.
+ *
+ * Return: 0; -EBADMSG its bytes make no sense; -EINVAL, also without @visit; else
+ *	errors as tol_open()
+ * Thread: MT-Safe env	Signal: AS-Unsafe	Fork: any	Blocks: no
+ */
+TOL_API int tol_mailbox_depth(const char *name,
+			      const struct tol_mailbox_opts *opts,
+			      void (*visit)(const struct tol_depth *depth,
+					    void *context),
+			      void *context);
+
 /* What tol_mailbox_verify() and tol_mailbox_repair() found, one call each. */
 enum tol_finding_kind {
 	TOL_FINDING_READABLE = 0,	/* a message that can be read */

@@ -301,14 +301,17 @@ static int is_in_slots(int fd, const struct mailbox_geometry *geometry,
 	return 0;
 }
 
-/* First the queue: a message goes from there to the cells. */
+/* The queue, the index, the cells: a message goes from each to the next. */
 int body_file_is_queued(int fd, const struct mailbox_geometry *geometry,
 			uint32_t number, uint64_t serial)
 {
+	struct wanted_body wanted = { number, serial };
 	struct peek_hold hold;
 	uint32_t high;
 	int err = is_in_slots(fd, geometry, number, serial);
 
+	if (err == 0)
+		err = peek_index(fd, geometry, compare_body, &wanted);
 	if (err != 0)
 		return err;
 	err = peek_holds_high(fd, &high);

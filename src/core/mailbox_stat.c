@@ -4,7 +4,6 @@
 
 #include "base/presence.h"
 #include "core/peek.h"
-#include "core/space.h"
 
 /* Before a mailbox is called damaged. */
 #define LOOKS_MAX 8
@@ -117,6 +116,53 @@ static enum tol_mailbox_state state_of(const struct mailbox_layout *head)
 	}
 }
 
+static int count_indexed(const struct peek_body *body, void *context)
+{
+	peek_count(body, context);
+	return 0;
+}
+
+/* Slots of a long ring in full use may be too far apart to make sense. */
+static int stat_queue(int fd, struct mailbox_layout *head,
+		      struct mailbox_geometry *geometry,
+		      struct peek_queue *queue)
+{
+	int err = -EBADMSG;
+
+	for (int tries = 0; tries < LOOKS_MAX; tries++) {
+		struct peek_moved after;
+
+		err = peek_head(fd, head, geometry);
+		if (err < 0)
+			return err;
+		err = peek_queue(fd, geometry, head, queue, NULL, NULL);
+		if (err == 0)
+			err = peek_moved(fd, geometry, &after);
+		if (err < 0 && err != -EBADMSG)
+			return err;
+		/* What has left the ring meanwhile is in neither count. */
+		if (err == 0 &&
+		    after.moved_below == queue->moved.moved_below)
+			break;
+	}
+	return err < 0 ? err : peek_index(fd, geometry, count_indexed, queue);
+}
+
+static void stat_counts(const struct peek_queue *queue,
+			struct tol_mailbox_stat *stat)
+{
+	uint64_t received = queue->head;
+
+	/* In the ring nothing lies below. */
+	if (received < queue->moved.moved_below)
+		received = queue->moved.moved_below;
+	received -= queue->moved.moved_below - queue->moved.received_count;
+	stat->sent_msgs = queue->tail;
+	stat->received_msgs = received < queue->tail ? received : queue->tail;
+	stat->queued_msgs = queue->tail - stat->received_msgs;
+	stat->queued_bytes = queue->bytes;
+}
+
 static int stat_open(int fd, const struct sys_stat *st,
 		     struct tol_mailbox_stat *ret_stat,
 		     void (*visit)(const struct tol_participant_stat *,
@@ -129,29 +175,21 @@ static int stat_open(int fd, const struct sys_stat *st,
 	struct tol_mailbox_stat stat = { 0 };
 	int err;
 
-	/* Slots of a long ring in full use may be too far apart to make sense. */
-	for (int tries = 0; tries < LOOKS_MAX; tries++) {
-		err = peek_head(fd, &head, &geometry);
-		if (err < 0)
-			return err;
-		err = peek_queue(fd, &geometry, &head, &queue);
-		if (err != -EBADMSG)
-			break;
-	}
-	stat.state = err == -EBADMSG ? TOL_MAILBOX_QUARANTINED
-				     : state_of(&head);
+	err = peek_head(fd, &head, &geometry);
+	if (err < 0)
+		return err;
+	err = stat_queue(fd, &head, &geometry, &queue);
 	if (err < 0 && err != -EBADMSG)
 		return err;
+	stat.state = err == -EBADMSG ? TOL_MAILBOX_QUARANTINED
+				     : state_of(&head);
 	stat.layout_version = head.object.layout_version;
 	stat.capacity_msgs = head.limit_msgs;
 	stat.capacity_max_msgs = head.capacity_msgs;
 	stat.is_ended = head.ended != 0;
 	stat.memory_limit_bytes = head.memory_limit_bytes;
 	stat.sender_quota_bytes = head.sender_quota_bytes;
-	stat.queued_msgs = queue.tail - queue.head;
-	stat.queued_bytes = queue.bytes;
-	stat.sent_msgs = queue.tail;
-	stat.received_msgs = queue.head;
+	stat_counts(&queue, &stat);
 	stat.memory_bytes = st->memory_bytes + queue.in_files_bytes;
 	stat.mode = st->mode & 07777;
 	stat.uid = st->uid;
@@ -175,17 +213,12 @@ int tol_mailbox_stat(const char *name, const struct tol_mailbox_opts *opts,
 				   void *context),
 		     void *context)
 {
-	struct space space;
 	struct sys_stat st;
 	int fd, err;
 
-	if (!ret_stat || space_check_name(name) < 0)
+	if (!ret_stat)
 		return -EINVAL;
-	err = space_open(&space, opts ? opts->space : NULL, false);
-	if (err < 0)
-		return err;
-	fd = space_open_object(&space, name, false, &st);
-	space_close(&space);
+	fd = peek_open(name, opts, &st);
 	if (fd < 0)
 		return fd;
 	err = stat_open(fd, &st, ret_stat, visit, context);

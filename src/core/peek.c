@@ -4,7 +4,23 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "base/sys.h"
+#include "core/space.h"
+
+int peek_open(const char *name, const struct tol_mailbox_opts *opts,
+	      struct sys_stat *ret_stat)
+{
+	struct space space;
+	int fd, err;
+
+	if (space_check_name(name) < 0)
+		return -EINVAL;
+	err = space_open(&space, opts ? opts->space : NULL, false);
+	if (err < 0)
+		return err;
+	fd = space_open_object(&space, name, false, ret_stat);
+	space_close(&space);
+	return fd;
+}
 
 int peek_head(int fd, struct mailbox_layout *ret_head,
 	      struct mailbox_geometry *ret_geometry)
@@ -36,8 +52,8 @@ static int read_at(int fd, void *buf, size_t size_bytes, uint64_t offset)
 	return (size_t)n < size_bytes ? -EBADMSG : 0;
 }
 
-static int read_body(int fd, const struct mailbox_geometry *geometry,
-		     uint64_t unit, struct peek_body *ret_body)
+int peek_body(int fd, const struct mailbox_geometry *geometry, uint64_t unit,
+	      struct peek_body *ret_body)
 {
 	uint64_t offset = geometry->pool_offset + unit * MAILBOX_UNIT_BYTES;
 	int err;
@@ -54,6 +70,17 @@ static int read_body(int fd, const struct mailbox_geometry *geometry,
 	return read_at(fd, &ret_body->serial, sizeof(ret_body->serial), offset);
 }
 
+/* Does a message lie there? One that is about to leave still does. */
+static bool has_message(uint64_t word)
+{
+	return slot_state(word) == SLOT_FULL || slot_state(word) == SLOT_MOVING;
+}
+
+static uint64_t unit_of(uint64_t word)
+{
+	return (uint64_t)slot_unit(word) - (slot_state(word) == SLOT_MOVING);
+}
+
 int peek_slot(int fd, const struct mailbox_geometry *geometry, uint64_t index,
 	      struct peek_body *ret_body)
 {
@@ -66,9 +93,9 @@ int peek_slot(int fd, const struct mailbox_geometry *geometry, uint64_t index,
 		if (sys_pread(fd, &word, sizeof(word), offset) !=
 		    (ssize_t)sizeof(word))
 			return -EBADMSG;
-		if (slot_state(word) != SLOT_FULL)
-			return slot_state(word) ? 0 : -EBADMSG;
-		err = read_body(fd, geometry, slot_unit(word), ret_body);
+		if (!has_message(word))
+			return 0;
+		err = peek_body(fd, geometry, unit_of(word), ret_body);
 		if (err < 0)
 			return err;
 		if (sys_pread(fd, &again, sizeof(again), offset) !=
@@ -102,7 +129,7 @@ int peek_hold(int fd, const struct mailbox_geometry *geometry, uint32_t number,
 		err = read_at(fd, &ret_hold->record, sizeof(ret_hold->record),
 			      geometry->hold_records_offset +
 				      number * sizeof(ret_hold->record));
-		bad = err < 0 ? err : read_body(fd, geometry,
+		bad = err < 0 ? err : peek_body(fd, geometry,
 						ret_hold->record.unit,
 						&ret_hold->body);
 		err = read_at(fd, &again, sizeof(again), offset);
@@ -114,13 +141,70 @@ int peek_hold(int fd, const struct mailbox_geometry *geometry, uint32_t number,
 	return 1;
 }
 
-static void count_body(const struct body_layout *body, struct peek_queue *queue)
+void peek_count(const struct peek_body *body, struct peek_queue *queue)
 {
-	queue->bytes += body->size_bytes;
-	if (body->flags & BODY_IN_FILE)
+	uint64_t size_bytes = body->body.size_bytes;
+
+	queue->bytes += size_bytes;
+	if (body->body.flags & BODY_IN_FILE)
 		queue->in_files_bytes +=
-			(body->size_bytes + MAILBOX_PAGE_BYTES - 1) /
+			(size_bytes + MAILBOX_PAGE_BYTES - 1) /
 			MAILBOX_PAGE_BYTES * MAILBOX_PAGE_BYTES;
+}
+
+struct pass {
+	int fd;
+	const struct mailbox_geometry *geometry;
+	struct peek_queue queue;
+	peek_visit *visit;
+	void *context;
+	bool has_message;
+};
+
+static int count_one(const struct peek_body *body, void *context)
+{
+	struct pass *pass = context;
+
+	peek_count(body, &pass->queue);
+	return pass->visit ? pass->visit(body, pass->context) : 0;
+}
+
+/* Return: 0; what @visit returned; -EBADMSG; -errno */
+static int pass_message(struct pass *pass, uint64_t index, uint64_t position)
+{
+	struct peek_body body;
+	int err;
+
+	if (position < pass->queue.head)
+		pass->queue.head = position;
+	pass->has_message = true;
+	err = peek_slot(pass->fd, pass->geometry, index, &body);
+	if (err != 1)
+		return err;
+	body.position = position;
+	return count_one(&body, pass);
+}
+
+/* The same. A message that is about to leave may have left already. */
+static int pass_slot(struct pass *pass, uint64_t word, uint64_t index,
+		     uint64_t position)
+{
+	uint64_t n = pass->geometry->capacity_msgs, filled = position + 1;
+	unsigned int state = slot_state(word);
+
+	/* The position a lap before was filled and consumed. */
+	if (state == SLOT_EMPTY)
+		filled = position >= n ? filled - n : 0;
+	else if (state == SLOT_TAKEN && slot_unit(word) == SLOT_UNIT_END)
+		filled--;
+	if (filled > pass->queue.tail)
+		pass->queue.tail = filled;
+	if (state == SLOT_MOVING && slot_unit(word) == 0)
+		return -EBADMSG;
+	if (state == SLOT_FULL || (state == SLOT_MOVING &&
+				   position >= pass->queue.moved.moved_below))
+		return pass_message(pass, index, position);
+	return 0;
 }
 
 /*
@@ -128,90 +212,67 @@ static void count_body(const struct body_layout *body, struct peek_queue *queue)
  * receive the slots are of slightly different moments: then what is counted
  * lies between the true numbers of the beginning and the end.
  */
-static int scan_slots(int fd, const struct mailbox_geometry *geometry,
-		      const struct mailbox_layout *head, uint64_t *words,
-		      struct peek_queue *queue)
+static int pass_slots(struct pass *pass, uint64_t tail, const uint64_t *words)
 {
-	uint64_t n = geometry->capacity_msgs;
-	bool has_full = false;
+	uint64_t n = pass->geometry->capacity_msgs;
 
-	queue->tail = head->tail;
-	queue->head = UINT64_MAX;
-	queue->bytes = 0;
-	queue->in_files_bytes = 0;
+	pass->queue.tail = tail;
+	pass->queue.head = UINT64_MAX;
 	for (uint64_t i = 0; i < n; i++) {
-		uint64_t base_lap = head->tail / n;
-		int64_t ahead = slot_laps_ahead(words[i], base_lap);
-		uint64_t position = (base_lap + (uint64_t)ahead) * n + i;
-		struct peek_body body;
-		int err;
+		int64_t ahead = slot_laps_ahead(words[i], tail / n);
+		uint64_t position = (tail / n + (uint64_t)ahead) * n + i;
+		int err = pass_slot(pass, words[i], i, position);
 
-		if (slot_state(words[i]) == SLOT_FULL) {
-			if (position + 1 > queue->tail)
-				queue->tail = position + 1;
-			if (position < queue->head)
-				queue->head = position;
-			has_full = true;
-			err = peek_slot(fd, geometry, i, &body);
-			if (err < 0)
-				return err;
-			if (err == 1)
-				count_body(&body.body, queue);
-		} else if (slot_state(words[i]) == SLOT_EMPTY) {
-			/* The position a lap before was filled and consumed. */
-			if (position >= n && position - n + 1 > queue->tail)
-				queue->tail = position - n + 1;
-		} else if (slot_state(words[i]) == SLOT_TAKEN) {
-			if (slot_unit(words[i]) == SLOT_UNIT_END)
-				position--;
-			if (position + 1 > queue->tail)
-				queue->tail = position + 1;
-		} else {
-			return -EBADMSG;
-		}
+		if (err != 0)
+			return err;
 	}
-	if (!has_full)
-		queue->head = queue->tail;
-	if (queue->head > queue->tail || queue->tail - queue->head > n)
+	if (!pass->has_message)
+		pass->queue.head = pass->queue.tail;
+	if (pass->queue.head > pass->queue.tail ||
+	    pass->queue.tail - pass->queue.head > n)
 		return -EBADMSG;
 	return 0;
 }
 
-static int count_one(const struct peek_body *body, void *context)
+static int pass_bounded(struct pass *pass, uint64_t tail)
 {
-	count_body(&body->body, context);
-	return 0;
+	size_t size_bytes = pass->geometry->ring_slots * sizeof(uint64_t);
+	uint64_t *words = malloc(size_bytes);
+	int err;
+
+	if (!words)
+		return -ENOMEM;
+	err = read_at(pass->fd, words, size_bytes, pass->geometry->ring_offset);
+	if (err == 0)
+		err = pass_slots(pass, tail, words);
+	free(words);
+	return err;
 }
 
 int peek_queue(int fd, const struct mailbox_geometry *geometry,
-	       const struct mailbox_layout *head, struct peek_queue *ret_queue)
+	       const struct mailbox_layout *head, struct peek_queue *ret_queue,
+	       peek_visit *visit, void *context)
 {
-	size_t size_bytes = geometry->ring_slots * sizeof(uint64_t);
-	struct peek_queue queue = { 0 };
-	uint64_t *words;
-	int err;
+	struct pass pass = {
+		.fd = fd,
+		.geometry = geometry,
+		.visit = visit,
+		.context = context,
+	};
+	int err = 0;
 
 	if (mailbox_is_unbounded(geometry)) {
-		err = peek_unbounded(fd, geometry, &queue, count_one, &queue);
+		err = peek_unbounded(fd, geometry, &pass.queue, count_one,
+				     &pass);
+	} else if (geometry->capacity_msgs == 0) {
+		/* Nothing is queued; so many have met. */
+		pass.queue.tail = pass.queue.head = head->tail;
+	} else {
+		err = peek_moved(fd, geometry, &pass.queue.moved);
 		if (err == 0)
-			*ret_queue = queue;
-		return err;
+			err = pass_bounded(&pass, head->tail);
 	}
-	/* Capacity 0: nothing is queued; so many have met. */
-	if (geometry->capacity_msgs == 0) {
-		queue.tail = queue.head = head->tail;
-		*ret_queue = queue;
-		return 0;
-	}
-	words = malloc(size_bytes);
-	if (!words)
-		return -ENOMEM;
-	err = sys_pread(fd, words, size_bytes, geometry->ring_offset) ==
-			      (ssize_t)size_bytes
-		      ? scan_slots(fd, geometry, head, words, &queue)
-		      : -EBADMSG;
-	free(words);
 	if (err == 0)
-		*ret_queue = queue;
+		*ret_queue = pass.queue;
 	return err;
 }

@@ -76,7 +76,8 @@ static int get_chunk(struct walk *walk, uint64_t number, uint8_t **ret_bytes)
 static int read_body(struct walk *walk, uint64_t word,
 		     struct peek_body *ret_body)
 {
-	uint32_t unit = slot_unit_unbounded(word);
+	uint32_t unit = slot_unit_unbounded(word) -
+			(slot_state(word) == SLOT_MOVING);
 	uint8_t *bytes;
 	int err = get_chunk(walk, unit / MAILBOX_CHUNK_UNITS, &bytes);
 
@@ -99,7 +100,9 @@ static int read_bodies(struct walk *walk, uint32_t count)
 	for (uint32_t i = 0; i < count; i++) {
 		int err;
 
-		if (slot_state(walk->words[i]) != SLOT_FULL)
+		if (walk->words[i] == 0 ||
+		    (slot_state(walk->words[i]) != SLOT_FULL &&
+		     slot_state(walk->words[i]) != SLOT_MOVING))
 			continue;
 		err = read_body(walk, walk->words[i], &walk->bodies[i]);
 		if (err < 0)
@@ -129,7 +132,7 @@ static int read_block(struct walk *walk, uint64_t position)
 enum saying { SAYS_QUEUED, SAYS_PASSED, SAYS_NOTHING, SAYS_NONSENSE };
 
 static enum saying look_at(const struct walk *walk, uint64_t word,
-			   uint64_t position)
+			   uint64_t position, uint64_t moved_below)
 {
 	uint64_t lap = position / walk->geometry->ring_slots;
 	int64_t ahead = slot_laps_ahead_unbounded(word, lap);
@@ -149,7 +152,10 @@ static enum saying look_at(const struct walk *walk, uint64_t word,
 		return slot_unit_unbounded(word) == SLOT_UNIT_END
 			       ? SAYS_NOTHING : SAYS_PASSED;
 	default:
-		return SAYS_NONSENSE;
+		/* SLOT_MOVING: it may have left already. */
+		if (ahead)
+			return SAYS_NONSENSE;
+		return position < moved_below ? SAYS_PASSED : SAYS_QUEUED;
 	}
 }
 
@@ -165,8 +171,7 @@ static uint64_t start_of(const struct walk *walk)
  */
 static int walk_block(struct walk *walk, uint64_t *position,
 		      struct peek_queue *queue,
-		      int (*visit)(const struct peek_body *, void *context),
-		      void *context)
+		      peek_visit *visit, void *context)
 {
 	int count = read_block(walk, *position);
 
@@ -178,7 +183,8 @@ static int walk_block(struct walk *walk, uint64_t *position,
 
 		if (*position >= walk->head.ring_backed)
 			return 0;
-		saying = look_at(walk, walk->words[i], *position);
+		saying = look_at(walk, walk->words[i], *position,
+				 queue->moved.moved_below);
 		if (saying == SAYS_NOTHING)
 			return 0;
 		if (saying == SAYS_NONSENSE)
@@ -189,6 +195,7 @@ static int walk_block(struct walk *walk, uint64_t *position,
 			queue->head = *position;
 		if (walk->again[i] != walk->words[i])
 			continue;
+		walk->bodies[i].position = *position;
 		err = visit(&walk->bodies[i], context);
 		if (err != 0)
 			return err > 0 ? err + 1 : err;
@@ -198,12 +205,13 @@ static int walk_block(struct walk *walk, uint64_t *position,
 
 /* What was consumed and given back meanwhile reads as nothing: go on behind. */
 static int walk_all(struct walk *walk, struct peek_queue *queue,
-		    int (*visit)(const struct peek_body *, void *context),
-		    void *context)
+		    peek_visit *visit, void *context)
 {
 	uint64_t position;
-	int err = read_head(walk);
+	int err = peek_moved(walk->fd, walk->geometry, &queue->moved);
 
+	if (err == 0)
+		err = read_head(walk);
 	if (err < 0)
 		return err;
 	queue->head = UINT64_MAX;
@@ -226,8 +234,7 @@ static int walk_all(struct walk *walk, struct peek_queue *queue,
 }
 
 int peek_unbounded(int fd, const struct mailbox_geometry *geometry,
-		   struct peek_queue *ret_queue,
-		   int (*visit)(const struct peek_body *, void *context),
+		   struct peek_queue *ret_queue, peek_visit *visit,
 		   void *context)
 {
 	struct walk *walk = calloc(1, sizeof(*walk));
