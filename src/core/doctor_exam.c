@@ -186,7 +186,7 @@ const char *exam_body(const struct exam *exam, uint64_t unit,
 		      struct found *ret_found)
 {
 	const struct mailbox_geometry *g = &exam->geometry;
-	uint64_t pool_bytes = g->file_bytes - g->pool_offset, offset, span_bytes;
+	uint64_t pool_bytes = g->index_offset - g->pool_offset, offset, span_bytes;
 	struct body_layout body;
 	const char *what;
 

@@ -58,7 +58,7 @@ int peek_body(int fd, const struct mailbox_geometry *geometry, uint64_t unit,
 	uint64_t offset = geometry->pool_offset + unit * MAILBOX_UNIT_BYTES;
 	int err;
 
-	if (unit > (geometry->file_bytes - geometry->pool_offset) /
+	if (unit > (geometry->index_offset - geometry->pool_offset) /
 			   MAILBOX_UNIT_BYTES - 3)
 		return -EBADMSG;
 	err = read_at(fd, &ret_body->body, sizeof(ret_body->body), offset);

@@ -4,7 +4,7 @@
 
 /*
  * The index of a mailbox in which somebody selects: doc/mailbox-protocol.md,
- * section 12. It lies in the mailbox's file, before the chunks:
+ * section 12. It lies in the mailbox's file, behind the pool:
  *
  *	index_offset	struct index_layout			one page
  *	live_offset	uint64_t live[pool_chunks]		backed as live_backed

@@ -86,16 +86,17 @@ static bool is_possible(const struct mailbox_shape *shape)
 		shape->pool_chunks % MAILBOX_HEAP_PAGE_CHUNKS == 0);
 }
 
-/* An unbounded one: as many entries as slots, up to a limit. */
+/* An unbounded one: less where the address space is short. */
 static void compute_index(struct mailbox_geometry *g)
 {
 	g->entries_max = (uint32_t)g->capacity_msgs;
 	if (mailbox_is_unbounded(g))
-		g->entries_max = (uint32_t)(g->ring_slots < INDEX_ENTRIES_MAX
-						    ? g->ring_slots
+		g->entries_max = (uint32_t)(g->ring_slots / 16 <
+							    INDEX_ENTRIES_MAX
+						    ? g->ring_slots / 16
 						    : INDEX_ENTRIES_MAX);
-	g->index_offset = g->hold_records_offset +
-		MAILBOX_HOLDS_MAX * sizeof(struct hold_layout);
+	g->index_offset = g->pool_offset +
+		(uint64_t)g->pool_chunks * MAILBOX_CHUNK_BYTES;
 	g->live_offset = g->index_offset + INDEX_HEAD_BYTES;
 	g->entries_offset = g->live_offset +
 		round_up(g->pool_chunks * sizeof(uint64_t), MAILBOX_PAGE_BYTES);
@@ -135,9 +136,8 @@ bool mailbox_compute(const struct mailbox_shape *shape,
 		MAILBOX_PARTICIPANTS_MAX * sizeof(struct participant_layout);
 	g.hold_records_offset = g.holds_offset +
 		MAILBOX_HOLDS_MAX * sizeof(uint64_t);
-	compute_index(&g);
-	g.pages_offset = g.lists_offset +
-		MAILBOX_PARTICIPANTS_MAX * CHANGE_LIST_BYTES;
+	g.pages_offset = g.hold_records_offset +
+		MAILBOX_HOLDS_MAX * sizeof(struct hold_layout);
 	g.chunks_offset = g.pages_offset;
 	if (g.has_heap)
 		g.chunks_offset += round_up(
@@ -145,8 +145,9 @@ bool mailbox_compute(const struct mailbox_shape *shape,
 				sizeof(uint32_t), MAILBOX_PAGE_BYTES);
 	g.pool_offset = round_up(g.chunks_offset + g.pool_chunks * word_bytes,
 				 MAILBOX_CHUNK_BYTES);
-	g.file_bytes = g.pool_offset +
-		(uint64_t)g.pool_chunks * MAILBOX_CHUNK_BYTES;
+	compute_index(&g);
+	g.file_bytes = g.lists_offset +
+		MAILBOX_PARTICIPANTS_MAX * CHANGE_LIST_BYTES;
 	*ret_geometry = g;
 	return true;
 }

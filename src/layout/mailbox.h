@@ -15,11 +15,11 @@
  *								holds_high
  *	hold_records_	struct hold_layout[65536]		the same
  *	  offset
- *	index_offset	see layout/index.h
  *	chunks_offset	uint32_t chunk[pool_chunks]		backed up to
  *								chunks_high
  *	pool_offset	uint8_t unit[pool_chunks][1024][64]	backed where
  *								a chunk was taken
+ *	index_offset	see layout/index.h
  *
  * An unbounded mailbox, and one with a limit of memory, has a heap instead of
  * the table of chunks (core/heap.c):
