@@ -73,7 +73,15 @@ for command in send recv
     complete -c tolsey -n "__tolsey_is $command" -l lines -s l -d 'A message a line'
     complete -c tolsey -n "__tolsey_is $command" -l null -s 0 -d 'Zero bytes end messages'
 end
-complete -c tolsey -n '__tolsey_is send' -l tag -x -d 'A number to know it by'
+for command in recv work
+    complete -c tolsey -n "__tolsey_is $command" -l tag -x -d 'With one of these tags'
+    complete -c tolsey -n "__tolsey_is $command" -l tag-range -x -d 'With a tag from A to B'
+    complete -c tolsey -n "__tolsey_is $command" -l not-tag -x -d 'With any tag but that'
+    complete -c tolsey -n "__tolsey_is $command" -l lowest-tag -x -d 'The lowest tag, up to that'
+    complete -c tolsey -n "__tolsey_is $command" -l from -x -d 'Sent by that process'
+end
+complete -c tolsey -n '__tolsey_is send' -l tag -x -d 'A number to select it by'
+complete -c tolsey -n '__tolsey_is send' -l priority -x -d 'Higher ones come first'
 complete -c tolsey -n '__tolsey_is send' -l ttl -x -d 'Dropped after that time'
 complete -c tolsey -n '__tolsey_is send' -l segment -x -a '(__tolsey_names segment)' -d 'Goes along'
 complete -c tolsey -n '__tolsey_is work' -l jobs -s j -x -d 'That many at once'

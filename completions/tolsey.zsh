@@ -50,11 +50,16 @@ _tolsey_seg()
 
 _tolsey_command()
 {
-	local -a commands common json wait
+	local -a commands common json wait choose
 
 	common=('--space[the space]:directory:_files -/' '(- *)'{-h,--help}'[help]')
 	json=('--json[as JSON]')
 	wait=('(--timeout)--nowait[do not wait]' '(--nowait)--timeout[wait that long]:time:')
+	choose=('(--tag-range --not-tag --lowest-tag --from)*--tag[with one of these tags]:tags:'
+		'(--tag --not-tag --lowest-tag --from)--tag-range[with a tag from A to B]:range:'
+		'(--tag --tag-range --lowest-tag --from)--not-tag[with any tag but that]:tag:'
+		'(--tag --tag-range --not-tag --from)--lowest-tag[the lowest tag, up to that]:tag:'
+		'(--tag --tag-range --not-tag --lowest-tag)--from[sent by that process]:process:_pids')
 	commands=(
 		'create:make a mailbox' 'send:send messages' 'recv:receive messages'
 		'work:run a command for each message'
@@ -79,10 +84,11 @@ _tolsey_command()
 		'--mode[mode]:octal mode:' '--if-missing[fine if there]' ':name:' ;;
 	send) _arguments $common $wait '(--null)--lines[a message a line]' \
 		'(--lines)--null[zero bytes end messages]' \
-		'--tag[to know it by]:number:' '--ttl[dropped after]:time:' \
+		'--tag[to select it by]:number:' \
+		'--priority[higher ones come first]:number:' '--ttl[dropped after]:time:' \
 		'--segment[goes along]:segment:_tolsey_segments' \
 		':mailbox:_tolsey_mailboxes' ':text:' ;;
-	recv) _arguments $common $wait '(--all --follow)'{-n,--count}'[that many]:count:' \
+	recv) _arguments $common $wait $choose '(--all --follow)'{-n,--count}'[that many]:count:' \
 		'(-n --count --follow)--all[until empty]' \
 		'(-n --count --all)--follow[until interrupted or closed]' \
 		'(--lines --null --json)--raw[bytes as they are]' \
@@ -94,7 +100,7 @@ _tolsey_command()
 		'(--index)--all[all that wait]' ':mailbox:_tolsey_mailboxes' ;;
 	tap) _arguments $common $json '--count[that many]:count:' \
 		':mailbox:_tolsey_mailboxes' ;;
-	work) _arguments $common $json {-j,--jobs}'[at once]:number:' \
+	work) _arguments $common $json $choose {-j,--jobs}'[at once]:number:' \
 		'--max-tries[then a dead letter]:number:' \
 		'--lease[time limit of a job]:time:' \
 		{-n,--count}'[that many messages]:count:' \

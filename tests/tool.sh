@@ -393,7 +393,7 @@ test_examples() {
 	ln -s "$tool" "$work/bin/tolsey"
 	sed -n '/^\.Sh EXAMPLES/,/^\.Sh SEE/p' man/tolsey.1 |
 		sed -n '/^\.Bd/,/^\.Ed/p' | grep -v '^\.' > "$work/examples.sh"
-	is 'examples were found' "$(grep -c tolsey "$work/examples.sh")" 25
+	is 'examples were found' "$(grep -c tolsey "$work/examples.sh")" 33
 	(cd "$work/examples" && PATH=$work/bin:$PATH timeout 60 \
 		sh -eu "$work/examples.sh") > "$work/out" 2>"$work/err"
 	is 'the examples of the manual' $? 0

@@ -236,7 +236,7 @@ test_dead_letters() {
 	is 'dead letters' $? 1
 	has 'dead letters' "1 messages became dead letters: see 'tolsey recv w:dead'" \
 		"$work/err"
-	has 'dead letters' '"position":1,"tag":5,"try":2,"result":"dead_letter"' \
+	has 'dead letters' '"position":1,"tag":5,"priority":0,"try":2,"result":"dead_letter"' \
 		"$work/out"
 	is 'counted' "$(of w dead_msgs) $(of w queued_msgs)" '1 0'
 	has 'stat' 'dead letters  1' <(t stat w)
@@ -654,7 +654,7 @@ test_send_options() {
 	begin w
 	t send w tagged --tag 77
 	t recv w --json > "$work/out"
-	has 'tag' '"tag":77,"tries":1,' "$work/out"
+	has 'tag' '"tag":77,"priority":0,"tries":1,' "$work/out"
 	has 'no segment' '"has_segment":false' "$work/out"
 	t seg create frame --size 4K
 	t send w with --segment frame

@@ -25,6 +25,7 @@ int look_add_json(struct buffer *out, const struct tol_message *message,
 	json_open(&json, '{');
 	json_key_u64(&json, "position", message->position);
 	json_key_u64(&json, "tag", message->tag);
+	json_key_u64(&json, "priority", message->priority);
 	json_key_u64(&json, "tries", message->tries);
 	json_key_i64(&json, "sender_pid", message->sender_pid);
 	json_key_u64(&json, "sender_uid", message->sender_uid);

@@ -221,6 +221,92 @@ static void add_line(const struct tol_participant_stat *participant,
 	all->count++;
 }
 
+#define DEPTH_LINES_MAX 24
+
+/* What is queued, by priority and tag. */
+struct depths {
+	struct buffer text;	/* of the lines, or of the JSON objects */
+	struct json json;
+	uint64_t count, messages_left_out;
+	int is_plain;		/* of no other tag or priority than 0 */
+	int is_unknown;		/* the mailbox is damaged */
+};
+
+static void add_depth_json(const struct tol_depth *depth, void *context)
+{
+	struct depths *depths = context;
+	struct json *json = &depths->json;
+
+	json_open(json, '{');
+	json_key_u64(json, "priority", depth->priority);
+	json_key_u64(json, "tag", depth->tag);
+	json_key_u64(json, "msgs", depth->msgs);
+	json_key_u64(json, "bytes", depth->bytes);
+	json_close(json, '}');
+}
+
+static void add_depth_line(const struct tol_depth *depth, void *context)
+{
+	struct depths *depths = context;
+
+	if (depth->priority != 0 || depth->tag != 0)
+		depths->is_plain = 0;
+	if (depths->count++ >= DEPTH_LINES_MAX) {
+		depths->messages_left_out += depth->msgs;
+		return;
+	}
+	if (depths->json.error == 0)
+		depths->json.error = buffer_printf(&depths->text,
+			"  %-8" PRIu32 " %-20" PRIu64 " %-10" PRIu64 " %"
+			PRIu64 "\n", depth->priority, depth->tag, depth->msgs,
+			depth->bytes);
+}
+
+static int get_depths(struct tool *tool, const char *name, int as_json,
+		      struct depths *depths)
+{
+	struct tol_mailbox_opts opts = { .space = tool->space };
+	int error;
+
+	depths->json.out = &depths->text;
+	depths->is_plain = 1;
+	error = tol_mailbox_depth(name, &opts, as_json ? add_depth_json :
+				  add_depth_line, depths);
+	depths->is_unknown = error == -EBADMSG;
+	return error < 0 && error != -EBADMSG ? error : depths->json.error;
+}
+
+static int depths_text(struct buffer *out, const struct depths *depths)
+{
+	int error;
+
+	if (depths->is_plain)
+		return 0;
+	error = buffer_printf(out, "\n  %-8s %-20s %-10s %s\n", "PRIORITY",
+			      "TAG", "MESSAGES", "BYTES");
+	if (error == 0)
+		error = buffer_add(out, depths->text.data,
+				   depths->text.size_bytes);
+	if (error == 0 && depths->count > DEPTH_LINES_MAX)
+		error = buffer_printf(out, "  %" PRIu64 " lines more, of %"
+				      PRIu64 " messages: see --json\n",
+				      depths->count - DEPTH_LINES_MAX,
+				      depths->messages_left_out);
+	return error;
+}
+
+/* An array of what was written as objects with commas between them. */
+static void json_array(struct json *json, const char *key,
+		       const struct buffer *objects)
+{
+	json_key(json, key);
+	json_open(json, '[');
+	if (json->error == 0)
+		json->error = buffer_add(json->out, objects->data,
+					 objects->size_bytes);
+	json_close(json, ']');
+}
+
 static void stat_json(struct json *json, const char *name,
 		      const struct tol_mailbox_stat *stat)
 {
@@ -306,45 +392,62 @@ static int stat_text(struct buffer *out, const char *name,
 	return error;
 }
 
+static int all_json(struct buffer *out, const char *name,
+		    const struct tol_mailbox_stat *stat,
+		    const struct depths *depths,
+		    const struct participants *participants)
+{
+	struct json json = { .out = out };
+
+	stat_json(&json, name, stat);
+	if (depths->is_unknown) {
+		json_key(&json, "depths");
+		json_null(&json);
+	} else {
+		json_array(&json, "depths", &depths->text);
+	}
+	json_array(&json, "participants", &participants->text);
+	json_close(&json, '}');
+	return json.error ? json.error : buffer_add(out, "\n", 1);
+}
+
+static int all_text(struct buffer *out, const char *name,
+		    const struct tol_mailbox_stat *stat,
+		    const struct depths *depths,
+		    const struct participants *participants)
+{
+	int error = stat_text(out, name, stat);
+
+	if (error == 0 && !depths->is_unknown)
+		error = depths_text(out, depths);
+	if (error == 0 && participants->count != 0)
+		error = buffer_printf(out, "\n  %-8s %-16s %-9s %s\n", "PID",
+				      "PROGRAM", "ROLE", "WAITING");
+	return error ? error : buffer_add(out, participants->text.data,
+					  participants->text.size_bytes);
+}
+
 static int show_stat(struct tool *tool, const char *name, int as_json)
 {
 	struct tol_mailbox_opts opts = { .space = tool->space };
-	struct participants all = { 0 };
+	struct participants participants = { 0 };
+	struct depths depths = { 0 };
 	struct tol_mailbox_stat stat;
 	struct buffer out = { 0 };
-	struct json json = { .out = &out };
 	int error;
 
-	all.json.out = &all.text;
+	participants.json.out = &participants.text;
 	error = tol_mailbox_stat(name, &opts, &stat, as_json ? add_json :
-				 add_line, &all);
-	if (error != 0) {
-		buffer_fini(&all.text);
-		return say_error(tool, name, error);
-	}
-	if (as_json) {
-		stat_json(&json, name, &stat);
-		json_key(&json, "participants");
-		json_open(&json, '[');
-		if (json.error == 0)
-			json.error = buffer_add(&out, all.text.data,
-						all.text.size_bytes);
-		json_close(&json, ']');
-		json_close(&json, '}');
-		error = json.error ? json.error : buffer_add(&out, "\n", 1);
-	} else {
-		error = stat_text(&out, name, &stat);
-		if (error == 0 && all.count != 0)
-			error = buffer_printf(&out, "\n  %-8s %-16s %-9s %s\n",
-					      "PID", "PROGRAM", "ROLE",
-					      "WAITING");
-		if (error == 0)
-			error = buffer_add(&out, all.text.data,
-					   all.text.size_bytes);
-	}
+				 add_line, &participants);
 	if (error == 0)
-		error = all.json.error;
-	buffer_fini(&all.text);
+		error = participants.json.error;
+	if (error == 0)
+		error = get_depths(tool, name, as_json, &depths);
+	if (error == 0)
+		error = (as_json ? all_json : all_text)(&out, name, &stat,
+							&depths, &participants);
+	buffer_fini(&participants.text);
+	buffer_fini(&depths.text);
 	if (error != 0) {
 		buffer_fini(&out);
 		return say_error(tool, name, error);
@@ -376,6 +479,6 @@ const struct command cmd_stat = {
 	.run = run_stat,
 	.brief = "Show a mailbox: messages, totals, who takes part and waits.",
 	.usage = "stat NAME [--json]",
-	.help = "\n"
+	.help = "\nIf there are tags or priorities, also how many messages there are of each.\n\n"
 "      --json          one object\n",
 };

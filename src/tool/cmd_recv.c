@@ -32,6 +32,7 @@ struct recv {
 	struct tool *tool;
 	const char *name;
 	struct tol_link *link;
+	struct selection selection;
 	enum format format;
 	enum amount amount;
 	uint64_t count;
@@ -109,9 +110,9 @@ static ssize_t recv_sized(struct recv *recv, int64_t timeout_ns,
 
 	for (;;) {
 		/* One byte is kept for the separator. */
-		n = tol_recv_message(recv->link, recv->body.data,
-				     recv->body.room_bytes - 1, timeout_ns,
-				     ret_message);
+		n = tol_recv_select(recv->link, select_of(&recv->selection),
+				    recv->body.data, recv->body.room_bytes - 1,
+				    timeout_ns, ret_message);
 		if (n != -EMSGSIZE)
 			return n;
 		if (ret_message->size_bytes >= SIZE_MAX - 1 ||
@@ -185,6 +186,36 @@ static int deliver(struct recv *recv, const struct tol_message *message)
 			  message->size_bytes);
 }
 
+/* That nothing came. Of others there may be enough. */
+static int say_nothing(struct recv *recv, int error, uint64_t taken)
+{
+	char count[64] = "", clean[80];
+
+	if (taken != 0)
+		snprintf(count, sizeof(count), "; %" PRIu64 " messages were "
+			 "received", taken);
+	if (select_of(&recv->selection) != NULL && error == -ENODATA) {
+		say_failed(recv->tool, recv->name, "it was closed, and no "
+			   "message that is wanted is left%s", count);
+		return STATUS_ENDED;
+	}
+	if (select_of(&recv->selection) != NULL &&
+	    (error == -EAGAIN || error == -ETIMEDOUT)) {
+		if (error == -EAGAIN)
+			say_failed(recv->tool, recv->name, "no message that is "
+				   "wanted is there: leave out --nowait to "
+				   "wait%s", count);
+		else
+			say_failed(recv->tool, recv->name, "timed out, no "
+				   "message that is wanted came: wait longer, or "
+				   "see 'tolsey stat %s' for what is there%s",
+				   say_clean(recv->name, clean, sizeof(clean)),
+				   count);
+		return STATUS_NOT_NOW;
+	}
+	return say_error_after(recv->tool, recv->name, error, "%s", count);
+}
+
 static int recv_all(struct recv *recv)
 {
 	struct tol_message message;
@@ -216,10 +247,7 @@ static int recv_all(struct recv *recv)
 	/* The end is what --follow waits for, too. */
 	if (recv->amount != AMOUNT_COUNT && n == -ENODATA)
 		return STATUS_DONE;
-	if (taken == 0)
-		return say_error(recv->tool, recv->name, (int)n);
-	return say_error_after(recv->tool, recv->name, (int)n,
-			       "; %" PRIu64 " messages were received", taken);
+	return say_nothing(recv, (int)n, taken);
 }
 
 static int recv_open(struct recv *recv)
@@ -256,6 +284,8 @@ struct recv_args {
 
 static int recv_option(struct recv *recv, struct recv_args *args, int option)
 {
+	if (is_select_option(option))
+		return select_option(recv->tool, &recv->selection, option);
 	switch (option) {
 	case 'n':
 		args->amounts++;
@@ -300,6 +330,7 @@ static int run_recv(struct tool *tool, int argc, char **argv)
 {
 	static const struct option options[] = {
 		COMMON_OPTIONS,
+		SELECT_OPTIONS,
 		{ "count", required_argument, NULL, 'n' },
 		{ "all", no_argument, NULL, 'a' },
 		{ "follow", no_argument, NULL, 'f' },
@@ -345,10 +376,11 @@ const struct command cmd_recv = {
 	.brief = "Receive messages from a mailbox.",
 	.usage = "recv NAME [-n COUNT | --all | --follow]\n"
 		 "                   [--nowait | --timeout TIME]\n"
-		 "                   [--raw | --lines | --null | --json]",
+		 "                   [--raw | --lines | --null | --json]\n"
+		 "                   " SELECT_USAGE,
 	.help = "\n"
-"Takes the oldest message and writes it to standard output; an empty mailbox is\n"
-"waited for. Interrupted (Ctrl-C), it loses nothing.\n\n"
+"Takes the oldest message of the highest priority and writes it to standard\n"
+"output; an empty mailbox is waited for. Interrupted (Ctrl-C), it loses nothing.\n\n"
 "  -n, --count COUNT   that many messages instead of one\n"
 "  -a, --all           until the mailbox is empty\n"
 "  -f, --follow        until interrupted or closed; that is status 0\n"
@@ -357,5 +389,6 @@ const struct command cmd_recv = {
 "      --raw           the bytes as they are, nothing added (the default)\n"
 "  -l, --lines         a newline after each message\n"
 "  -0, --null          a zero byte after each message\n"
-"      --json          an object in a line for each message\n",
+"      --json          an object in a line for each message\n"
+SELECT_HELP,
 };

@@ -170,8 +170,11 @@ static int send_option(struct send *send, struct send_args *args, int option)
 		return args_duration(send->tool, "--timeout", optarg,
 				     &send->timeout_ns);
 	case 'g':
-		return args_count(send->tool, "--tag", optarg,
-				  &send->opts.tag);
+		return args_number(send->tool, "--tag", optarg,
+				   &send->opts.tag);
+	case 'p':
+		return args_priority(send->tool, optarg,
+				     &send->opts.priority);
 	case 'e':
 		if (args_duration(send->tool, "--ttl", optarg,
 				  &send->opts.ttl_ns) != 0)
@@ -195,6 +198,7 @@ static int run_send(struct tool *tool, int argc, char **argv)
 		{ "nowait", no_argument, NULL, 'w' },
 		{ "timeout", required_argument, NULL, 't' },
 		{ "tag", required_argument, NULL, 'g' },
+		{ "priority", required_argument, NULL, 'p' },
 		{ "ttl", required_argument, NULL, 'e' },
 		{ "segment", required_argument, NULL, 's' },
 		{ NULL, 0, NULL, 0 },
@@ -232,7 +236,7 @@ const struct command cmd_send = {
 	.brief = "Send messages to a mailbox.",
 	.usage = "send NAME [TEXT] [--lines | --null] "
 		 "[--nowait | --timeout TIME]\n"
-		 "                   [--tag N] [--ttl TIME] [--segment NAME]",
+		 "                   [--tag T] [--priority P] [--ttl TIME] [--segment NAME]",
 	.help = "\n"
 "TEXT is one message; one that begins with - goes after '--'. Without TEXT all\n"
 "of standard input is one message. A full mailbox is waited for.\n\n"
@@ -240,7 +244,8 @@ const struct command cmd_send = {
 "  -0, --null          the same with a zero byte at the end of each\n"
 "      --nowait        status 3 if the mailbox is full\n"
 "  -t, --timeout TIME  wait that long for each message: 250ms, 2s, 1m\n"
-"      --tag N         a number for the receiver to know it by; else 0\n"
+"      --tag T         a number for the receiver to select by; else 0\n"
+"      --priority P    0 to 32767, higher ones are received first; else 0\n"
 "      --ttl TIME      not received within that time, it is dropped\n"
 "      --segment NAME  the way to that segment goes along\n",
 };

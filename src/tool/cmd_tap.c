@@ -67,6 +67,7 @@ static int add_json(struct tap *tap, const struct tol_message *message)
 	json_open(&json, '{');
 	json_key_u64(&json, "position", message->position);
 	json_key_u64(&json, "tag", message->tag);
+	json_key_u64(&json, "priority", message->priority);
 	json_key_i64(&json, "sender_pid", message->sender_pid);
 	json_key_u64(&json, "sender_uid", message->sender_uid);
 	json_key_bool(&json, "has_segment", message->has_segment);

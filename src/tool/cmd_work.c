@@ -34,6 +34,7 @@ struct work {
 	const char *name;
 	struct tol_link *link;
 	struct tol_take_opts opts;
+	struct selection selection;
 	int64_t limit_ns;	/* of a job; 0 none */
 	uint64_t jobs_count;	/* at once */
 	uint64_t count;		/* to take in all; 0: no limit */
@@ -137,6 +138,7 @@ static int build_json(struct work *work, const struct job *job, int status,
 	json_open(&json, '{');
 	json_key_u64(&json, "position", job->message.position);
 	json_key_u64(&json, "tag", job->message.tag);
+	json_key_u64(&json, "priority", job->message.priority);
 	json_key_u64(&json, "try", job->message.tries);
 	json_key_text(&json, "result", names[result]);
 	if (WIFSIGNALED(status))
@@ -680,6 +682,8 @@ static int work_option(struct work *work, int option)
 {
 	uint64_t tries;
 
+	if (is_select_option(option))
+		return select_option(work->tool, &work->selection, option);
 	switch (option) {
 	case 'j':
 		return args_count(work->tool, "-j", optarg, &work->jobs_count);
@@ -717,6 +721,7 @@ static int run_work(struct tool *tool, int argc, char **argv)
 {
 	static const struct option options[] = {
 		COMMON_OPTIONS,
+		SELECT_OPTIONS,
 		{ "jobs", required_argument, NULL, 'j' },
 		{ "max-tries", required_argument, NULL, 'k' },
 		{ "lease", required_argument, NULL, 'l' },
@@ -739,6 +744,7 @@ static int run_work(struct tool *tool, int argc, char **argv)
 		return say_usage(tool, "-j takes 1 to %d", JOBS_MAX);
 	if (has_count && work.count == 0)
 		return say_usage(tool, "-n takes 1 or more");
+	work.opts.select = select_of(&work.selection);
 	if (optind >= argc)
 		return say_usage(tool, "NAME is missing");
 	work.name = argv[optind++];
@@ -756,18 +762,21 @@ const struct command cmd_work = {
 	.run = run_work,
 	.brief = "Run a command for each message.",
 	.usage = "work NAME [-j N] [--max-tries K] [--lease TIME] [-n COUNT]\n"
-		 "                   [--drain] [--json] -- COMMAND...",
+		 "                   [--drain] [--json]\n"
+		 "                   " SELECT_USAGE "\n"
+		 "                   -- COMMAND...",
 	.help = "\n"
 "The message is the command's standard input. Exit status 0: it is done with.\n"
 "Anything else returns it after a pause, 0.1 s at first and 10 s at most, and any\n"
 "worker tries it again, ahead of newer ones. The command has TOLSEY_MAILBOX,\n"
-"TOLSEY_TAG, TOLSEY_SENDER, TOLSEY_SENDER_UID, TOLSEY_TRY and TOLSEY_POSITION in\n"
-"its environment.\n"
+"TOLSEY_TAG, TOLSEY_PRIORITY, TOLSEY_SENDER, TOLSEY_SENDER_UID, TOLSEY_TRY and\n"
+"TOLSEY_POSITION in its environment.\n"
 "Ctrl-C: what runs is finished. Again: it is ended, and its messages returned.\n\n"
 "  -j, --jobs N        that many at once; else 1\n"
 "      --max-tries K   failed so often: a dead letter, see 'recv NAME:dead'\n"
 "      --lease TIME    a job that takes longer is ended: 30s, 5m\n"
 "  -n, --count COUNT   take that many messages, then end\n"
 "      --drain         end when the mailbox is empty and all is done\n"
-"      --json          an object in a line for each job that has ended\n",
+"      --json          an object in a line for each job that has ended\n"
+SELECT_HELP,
 };

@@ -30,7 +30,7 @@ extern char **environ;
 /* The variables of a job come first, those that never change behind them. */
 static const char *const changing[] = {
 	"TOLSEY_TAG", "TOLSEY_SENDER", "TOLSEY_SENDER_UID", "TOLSEY_TRY",
-	"TOLSEY_POSITION",
+	"TOLSEY_POSITION", "TOLSEY_PRIORITY",
 };
 
 #define CHANGING_COUNT (sizeof(changing) / sizeof(changing[0]))
@@ -234,6 +234,7 @@ int job_start(const struct job_setup *setup, struct job *job, int body_fd,
 	set_variable(setup, 2, message->sender_uid);
 	set_variable(setup, 3, message->tries);
 	set_variable(setup, 4, message->position);
+	set_variable(setup, 5, message->priority);
 	if (pipe2(fds, O_CLOEXEC) != 0)
 		return -errno;
 	/* None is handled in the child by the worker's handlers. */

@@ -133,6 +133,12 @@ void json_bool(struct json *json, int value)
 	put_text(json, value ? "true" : "false");
 }
 
+void json_null(struct json *json)
+{
+	comma(json);
+	put_text(json, "null");
+}
+
 /* A string; @data must be valid UTF-8. */
 void json_bytes(struct json *json, const void *data, size_t size_bytes)
 {
@@ -231,8 +237,7 @@ void json_key_capacity(struct json *json, const char *key, uint64_t msgs)
 		return;
 	}
 	json_key(json, key);
-	put_text(json, "null");
-	json->has_previous = 1;
+	json_null(json);
 }
 
 void json_key_bool(struct json *json, const char *key, int value)

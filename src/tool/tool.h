@@ -63,6 +63,45 @@ int args_duration(struct tool *tool, const char *option, const char *text,
 		  int64_t *ret_ns);
 int args_mode(struct tool *tool, const char *text, mode_t *ret_mode);
 
+/* select.c: numbers as 7 or 0x1f; which messages are wanted */
+
+int args_number(struct tool *tool, const char *option, const char *text,
+		uint64_t *ret_value);
+int args_priority(struct tool *tool, const char *text, uint32_t *ret_priority);
+
+#define OPT_SELECT 1100
+#define OPT_SELECT_LAST (OPT_SELECT + 4)
+#define SELECT_OPTIONS \
+	{ "tag", required_argument, NULL, OPT_SELECT }, \
+	{ "tag-range", required_argument, NULL, OPT_SELECT + 1 }, \
+	{ "not-tag", required_argument, NULL, OPT_SELECT + 2 }, \
+	{ "lowest-tag", required_argument, NULL, OPT_SELECT + 3 }, \
+	{ "from", required_argument, NULL, OPT_SELECT_LAST }
+#define SELECT_USAGE \
+	"[--tag T[,T...] | --tag-range A-B | --not-tag T |\n" \
+	"                    --lowest-tag N | --from PID]"
+#define SELECT_HELP \
+"      --tag T[,T...]  only messages with that tag, or one of those\n" \
+"      --tag-range A-B with a tag from A to B; A- from A on, -B up to B\n" \
+"      --not-tag T     with any tag but that\n" \
+"      --lowest-tag N  with the lowest tag that is there, up to N\n" \
+"      --from PID      sent by that process\n"
+
+struct selection {
+	struct tol_select select;
+	uint64_t tags[TOL_SELECT_TAGS_MAX];
+};
+
+static inline int is_select_option(int option)
+{
+	return option >= OPT_SELECT && option <= OPT_SELECT_LAST;
+}
+
+/* 0, or the exit status. */
+int select_option(struct tool *tool, struct selection *selection, int option);
+/* NULL: any. */
+const struct tol_select *select_of(const struct selection *selection);
+
 /* say.c */
 
 const char *say_clean(const char *text, char *buf, size_t size_bytes);
@@ -111,6 +150,7 @@ void json_bytes(struct json *json, const void *data, size_t size_bytes);
 void json_base64(struct json *json, const void *data, size_t size_bytes);
 void json_text_or_base64(struct json *json, const char *key, const void *data,
 			 size_t size_bytes);
+void json_null(struct json *json);
 void json_key_u64(struct json *json, const char *key, uint64_t value);
 /* A capacity: null if it is unbounded. */
 void json_key_capacity(struct json *json, const char *key, uint64_t msgs);
