@@ -327,7 +327,7 @@ static bool find_head(struct collection *c)
 	int err = ring_find_message(c->link, &message, &gate);
 
 	c->head = message.position;
-	return err == 0 || err == -EAGAIN || err == -ENODATA;
+	return err == 0 || err == -EAGAIN || err == -ENODATA || err == -EBUSY;
 }
 
 /* Return: false some of it is left */

@@ -128,6 +128,13 @@ static int back_one(struct tol_link *link)
 	return err;
 }
 
+/* Or so many messages are in it as there can be. */
+static bool has_room(const struct tol_link *link)
+{
+	return load_acquire_32(&link->index->entries_backed) <
+	       link->geometry.entries_max;
+}
+
 /* ---- to move ---- */
 
 static void count_live(struct change *c, uint32_t unit, uint64_t span_bytes,
@@ -207,8 +214,11 @@ static int finish_move(struct tol_link *link, const struct ring_message *message
 				continue;
 			return link_quarantine(link);
 		}
-		if (err == 0 && c->is_short)
+		if (err == 0 && c->is_short) {
+			if (!change_is_current(c))
+				continue;
 			err = back_one(link);
+		}
 		if (err < 0)
 			return err;
 		if (!c->is_short && change_make(c)) {
@@ -231,7 +241,8 @@ int index_move(struct tol_link *link, struct ring_message *ret_nothing,
 		if (err < 0)
 			return err;
 		if (err == 0) {
-			err = back_one(link);
+			/* Before it is said that it moves; all in use: see then. */
+			err = has_room(link) ? back_one(link) : 0;
 			if (err < 0)
 				return err;
 			if (!ring_begin_move(link, ret_nothing))
@@ -264,7 +275,37 @@ int index_find(struct tol_link *link, const struct tol_select *select,
 		return -EAGAIN;
 	ret_found->entry = entry;
 	ret_found->change = c->seen;
+	ret_found->is_any = false;
 	return 0;
+}
+
+int index_find_below(struct tol_link *link, uint64_t end_position,
+		     uint32_t *entry, struct index_found *ret_found)
+{
+	struct change *c = link->change;
+
+	change_begin(c);
+	while (*entry <= change_value(c, &link->index->entries_high)) {
+		struct entry_layout *at = tree_entry(c, *entry);
+
+		if (!at)
+			return link_quarantine(link);
+		*ret_found = (struct index_found){
+			.change = c->seen,
+			.entry = *entry,
+			.unit = change_value(c, &at->unit),
+			.is_any = true,
+			.key.position = change_get(c, &at->position),
+		};
+		if (!change_is_current(c))
+			change_begin(c);
+		else if (ret_found->unit != INDEX_NO_UNIT &&
+			 ret_found->key.position < end_position)
+			return 0;
+		else
+			++*entry;
+	}
+	return -EAGAIN;
 }
 
 /* As a hold cell is confirmed; see hold.c. */
@@ -307,7 +348,8 @@ int index_receive(struct tol_link *link, const struct tol_select *select,
 		change_begin(c);
 		count = change_get(c, &link->index->received_count);
 		if (c->seen != found->change &&
-		    (tree_find(c, select) != found->entry ||
+		    ((!found->is_any && tree_find(c, select) != found->entry) ||
+		     change_value(c, &at->unit) != found->unit ||
 		     change_get(c, &at->position) != found->key.position)) {
 			if (change_is_current(c))
 				return c->is_damaged ? link_quarantine(link)

@@ -20,6 +20,7 @@ struct index_found {
 	uint64_t change;	/* the word, when it was the first to be received */
 	uint32_t entry;
 	uint32_t unit;
+	bool is_any;		/* to be received though it is not the first */
 	struct select_key key;
 };
 
@@ -55,6 +56,14 @@ int index_find(struct tol_link *link, const struct tol_select *select,
 int index_receive(struct tol_link *link, const struct tol_select *select,
 		  const struct index_found *found, const struct hold *cell,
 		  const struct waiter_layout *waiter);
+
+/*
+ * One of those that came before a position, from an entry on, which becomes its own.
+ *
+ * Return: 0; -EAGAIN; -EBADMSG
+ */
+int index_find_below(struct tol_link *link, uint64_t end_position,
+		     uint32_t *entry, struct index_found *ret_found);
 
 /* Is it still there? What was read of it before is then whole. */
 bool index_is_there(struct tol_link *link, const struct index_found *found);

@@ -23,6 +23,7 @@
 #include "tolsey.h"
 
 struct change;
+struct look_list;
 struct tap;
 
 /* Where copies of messages go. */
@@ -98,6 +99,7 @@ struct tol_link {
 	/* Of the last tol_peek(); see look.c. */
 	struct lock look_lock;
 	uint64_t look_head, look_index, look_position;
+	struct look_list *look_list;	/* of the last tol_peek_select(), or NULL */
 
 	_Alignas(64) struct pool pool;
 };

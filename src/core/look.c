@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tol_peek(): a copy of a message that stays where it is.
+ * tol_peek(), tol_peek_select(): a copy of a message that stays where it is.
  *
  * What is read may be overwritten meanwhile, as in a receive: it is believed only
  * if the message was still there afterwards. Nothing is written, but what any
@@ -9,10 +9,12 @@
 #include <errno.h>
 #include <stdint.h>
 
+#include "core/index.h"
+#include "core/look_list.h"
 #include "core/receive.h"
 
 /* There are not so many. Not this one. */
-enum { NOTHING = 1, PASSED = 2 };
+enum { NOTHING = 1, PASSED = 2, BUSY = 3 };
 
 /*
  * One message that was found: passed if its time is over, or if @left more are to
@@ -107,6 +109,9 @@ static int look_at_queue(struct receiving *r, uint64_t index)
 
 	if (err == -EAGAIN || err == -ENODATA)
 		return NOTHING;
+	/* Somebody selects by now: the next look is another one. */
+	if (err == -EBUSY)
+		return index_is_used(link) ? BUSY : link_quarantine(link);
 	if (err < 0)
 		return err;
 	head = message.position;
@@ -142,13 +147,18 @@ static int look(struct receiving *r, uint64_t index)
 		uint64_t left = index;
 		int err;
 
-		if (r->link->is_dead_view) {
+		if (r->select || (index_is_used(r->link) &&
+				  !r->link->is_dead_view)) {
+			err = look_list_show(r, index);
+		} else if (r->link->is_dead_view) {
 			err = look_at_holds(r, HOLD_KIND_DEAD, &left);
 		} else {
 			err = look_at_holds(r, HOLD_KIND_RETURNED, &left);
 			if (err == NOTHING)
 				err = look_at_queue(r, left);
 		}
+		if (err == BUSY)
+			continue;
 		if (err != NOTHING)
 			return err;
 		/* "Not so many" is said when nobody who holds is dead. */
@@ -159,14 +169,16 @@ static int look(struct receiving *r, uint64_t index)
 	}
 }
 
-ssize_t tol_peek(struct tol_link *link, uint64_t index, void *buf,
-		 size_t size_bytes, struct tol_message *ret_message)
+ssize_t tol_peek_select(struct tol_link *link, const struct tol_select *select,
+			uint64_t index, void *buf, size_t size_bytes,
+			struct tol_message *ret_message)
 {
 	struct tol_message message;
 	struct receiving r = {
 		.link = link,
 		.buf = buf,
 		.size_bytes = size_bytes,
+		.select = select,
 		.ret_message = ret_message ? ret_message : &message,
 	};
 	struct bell_waiter waiter;
@@ -174,7 +186,11 @@ ssize_t tol_peek(struct tol_link *link, uint64_t index, void *buf,
 
 	if (!link || (!buf && size_bytes > 0))
 		return -EINVAL;
-	err = receive_check(link);
+	err = select_check(select);
+	if (err == 0 && select && link->tap)
+		err = -EPERM;
+	if (err == 0)
+		err = receive_check(link);
 	if (err < 0)
 		return err;
 	/* What a sweep puts back others are to be woken for. */
@@ -182,4 +198,10 @@ ssize_t tol_peek(struct tol_link *link, uint64_t index, void *buf,
 	err = look(&r, index);
 	bell_end(&waiter);
 	return err < 0 ? err : (ssize_t)r.ret_message->size_bytes;
+}
+
+ssize_t tol_peek(struct tol_link *link, uint64_t index, void *buf,
+		 size_t size_bytes, struct tol_message *ret_message)
+{
+	return tol_peek_select(link, NULL, index, buf, size_bytes, ret_message);
 }

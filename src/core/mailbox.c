@@ -14,6 +14,7 @@
 #include "core/heap.h"
 #include "core/link.h"
 #include "core/mailbox_make.h"
+#include "core/look_list.h"
 #include "core/participant.h"
 #include "core/peek.h"
 #include "core/ring.h"
@@ -372,6 +373,7 @@ void link_free(struct tol_link *link)
 	if (link->head && link->process_number == fork_process_number())
 		sys_unmap(link->head, link->geometry.file_bytes);
 	free(link->change);
+	look_list_free(link->look_list);
 	free(link->space_path);
 	free(link->name);
 	free(link);

@@ -16,8 +16,10 @@
 
 #include "core/bell.h"
 #include "core/body.h"
+#include "core/change.h"
 #include "core/collect.h"
 #include "core/hold.h"
+#include "core/index.h"
 #include "core/receive.h"
 #include "core/send.h"
 
@@ -106,16 +108,67 @@ static int drop_queued(struct tol_link *link, uint64_t end_position)
 	return 1;
 }
 
+/*
+ * All that came before is in the index then, and stays in its entries.
+ *
+ * Return: 1 one is gone; 0 there is none from *entry on; -EAGAIN; -errno
+ */
+static int drop_sorted(struct tol_link *link, uint64_t end_position,
+		       uint32_t *entry)
+{
+	struct ring_message nothing;
+	struct index_found found;
+	struct reading reading;
+	struct ring_gate gate;
+	int err = change_prepare(link);
+
+	if (err == 0)
+		err = index_move(link, &nothing, &gate);
+	if (err < 0 && err != -ENODATA)
+		return err;
+	err = index_find_below(link, end_position, entry, &found);
+	if (err < 0)
+		return err == -EAGAIN ? 0 : err;
+	err = body_look(link, found.unit, &reading);
+	if (!index_is_there(link, &found))
+		return -EAGAIN;
+	if (err == 0)
+		err = index_receive(link, NULL, &found, NULL, NULL);
+	if (err < 0)
+		return err;
+	body_consume(link, &reading, UINT64_MAX);
+	return 1;
+}
+
+static int drop_one(struct tol_link *link, uint64_t end_position,
+		    uint32_t *entry)
+{
+	int err = drop_back(link, link->is_dead_view ? HOLD_KIND_DEAD
+						     : HOLD_KIND_RETURNED);
+	bool entered;
+
+	if (err != 0 || link->is_dead_view)
+		return err;
+	if (!index_is_used(link)) {
+		err = drop_queued(link, end_position);
+		if (err != -EBUSY)
+			return err;
+		return index_is_used(link) ? -EAGAIN : link_quarantine(link);
+	}
+	entered = lock_enter(&link->index_lock);
+	err = drop_sorted(link, end_position, entry);
+	lock_leave(&link->index_lock, entered);
+	return err;
+}
+
 static ssize_t drop_all(struct tol_link *link, uint64_t end_position)
 {
+	uint32_t entry = 1;
 	ssize_t count = 0;
 	int err = 1;
 
 	while (err > 0 || err == -EAGAIN) {
-		err = drop_back(link, link->is_dead_view ? HOLD_KIND_DEAD
-							 : HOLD_KIND_RETURNED);
-		if (err == 0 && !link->is_dead_view)
-			err = drop_queued(link, end_position);
+		err = drop_one(link, end_position, &entry);
 		if (err > 0)
 			count++;
 	}

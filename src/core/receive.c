@@ -208,6 +208,8 @@ static int receive_queued(struct receiving *r, struct ring_gate *gate)
 	/* After that look: before anybody selected it was the next one. */
 	if (__builtin_expect(index_is_used(link), 0))
 		return AGAIN;
+	if (__builtin_expect(err == -EBUSY, 0))
+		return link_quarantine(link);
 	if (err == -EAGAIN && !load_acquire_32(&link->head->ended))
 		return NOTHING;
 	/* Who sends had not published when this said so, and now never will. */

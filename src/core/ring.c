@@ -143,10 +143,17 @@ static __attribute__((noinline)) enum finding
 look_ahead(const struct tol_link *link, uint64_t *position, int64_t ahead,
 	   const struct ring_gate *gate, bool is_sorted)
 {
+	/* Nothing has come since, and the slot is not free yet. */
+	bool is_last = ahead == -1 && is_moved(gate->word);
+
+	if (ahead < 0 && !is_last)
+		return NONSENSE;
 	if (slot_state(gate->word) == SLOT_TAKEN && !is_moved(gate->word))
 		return help_taken(link, gate);
 	if (!is_sorted)
 		return SORTED;
+	if (is_last)
+		return WAIT;
 	if (slot_state(gate->word) == SLOT_MOVING && ahead == 0)
 		return MOVING;
 	if (slot_state(gate->word) == SLOT_MOVING)
@@ -237,10 +244,10 @@ look_for_either(const struct tol_link *link, uint64_t *position,
 	gate->word = load_acquire_64(gate->slot); /* ring-look */
 	ahead = slot_laps_ahead(gate->word, place.lap);
 	state = slot_state(gate->word);
-	if (ahead < 0)
-		return NONSENSE;
 	if (state != SLOT_FULL && state != SLOT_EMPTY)
 		return look_ahead(link, position, ahead, gate, is_sorted);
+	if (ahead < 0)
+		return NONSENSE;
 	if (ahead == 0)
 		return state == SLOT_FULL ? FOUND : WAIT;
 	*position += (uint64_t)(ahead - 1) * link->capacity_msgs + 1;

@@ -482,7 +482,7 @@ static uint32_t find_range(struct change *c, uint64_t first, uint64_t last)
 
 	if (ref)
 		todo[count++] = ref;
-	while (count > 0 && !c->is_damaged) {
+	for (uint32_t steps = 0; count > 0 && !c->is_damaged; steps++) {
 		uint64_t span_first, span_last;
 		struct node_layout *node;
 
@@ -496,7 +496,8 @@ static uint32_t find_range(struct change *c, uint64_t first, uint64_t last)
 			continue;
 		}
 		node = node_at(c, ref);
-		if (!node || ref & INDEX_LEAF || count + 2 > 2 * KEY_BITS)
+		if (!node || ref & INDEX_LEAF || steps > 4 * KEY_BITS ||
+		    count + 2 > 2 * KEY_BITS)
 			return damaged(c);
 		todo[count++] = change_value(c, &node->first);
 		todo[count++] = change_value(c, &node->last);
