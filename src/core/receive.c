@@ -403,7 +403,7 @@ int receive_waiting(struct receiving *r, struct bell_waiter *waiter)
 
 		if (__builtin_expect(err == AGAIN, 0) &&
 		    index_is_used(r->link) && !r->link->is_dead_view)
-			return receive_sorted(r, waiter);
+			return receive_sorted(*r, waiter);
 
 		if (err != AGAIN && err != NOTHING && err != -ENODATA)
 			return err;

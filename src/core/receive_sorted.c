@@ -251,16 +251,16 @@ static int receive_or_wait(struct sorted *s, struct bell_waiter *waiter)
 	}
 }
 
-int receive_sorted(struct receiving *r, struct bell_waiter *waiter)
+int receive_sorted(struct receiving r, struct bell_waiter *waiter)
 {
-	struct sorted s = { .r = r };
+	struct sorted s = { .r = &r };
 	int err = receive_or_wait(&s, waiter);
 
 	if (s.place) {
-		bool entered = lock_enter(&r->link->index_lock);
+		bool entered = lock_enter(&r.link->index_lock);
 
-		index_wait_end(r->link, s.place);
-		lock_leave(&r->link->index_lock, entered);
+		index_wait_end(r.link, s.place);
+		lock_leave(&r.link->index_lock, entered);
 	}
 	return err;
 }

@@ -4,7 +4,10 @@
 
 #include "core/receive.h"
 
-/* receive_waiting() for a mailbox in which somebody selects. */
-int receive_sorted(struct receiving *r, struct bell_waiter *waiter);
+/*
+ * receive_waiting() for a mailbox in which somebody selects. By value: in the common
+ * case, where this is not called, @r then need not be in memory.
+ */
+int receive_sorted(struct receiving r, struct bell_waiter *waiter);
 
 #endif
