@@ -61,7 +61,8 @@ _tolsey()
 	recv) words='--count --all --follow --nowait --timeout --raw --lines
 		--null --json --tag --tag-range --not-tag --lowest-tag --from'
 		kind=mailbox ;;
-	peek) words='--index --all --json' kind=mailbox ;;
+	peek) words='--index --all --json
+		--tag --tag-range --not-tag --lowest-tag --from' kind=mailbox ;;
 	tap) words='--count --json' kind=mailbox ;;
 	doctor) words='--repair --json' kind=mailbox ;;
 	ls|'seg ls') words='--json' ;;

@@ -73,7 +73,7 @@ for command in send recv
     complete -c tolsey -n "__tolsey_is $command" -l lines -s l -d 'A message a line'
     complete -c tolsey -n "__tolsey_is $command" -l null -s 0 -d 'Zero bytes end messages'
 end
-for command in recv work
+for command in recv work peek
     complete -c tolsey -n "__tolsey_is $command" -l tag -x -d 'With one of these tags'
     complete -c tolsey -n "__tolsey_is $command" -l tag-range -x -d 'With a tag from A to B'
     complete -c tolsey -n "__tolsey_is $command" -l not-tag -x -d 'With any tag but that'

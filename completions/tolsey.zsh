@@ -96,7 +96,7 @@ _tolsey_command()
 		'(--raw --lines --json)--null[zero byte after each]' \
 		'(--raw --lines --null)--json[JSON lines]' \
 		':mailbox:_tolsey_mailboxes' ;;
-	peek) _arguments $common $json '(--all)--index[that one]:number:' \
+	peek) _arguments $common $json $choose '(--all)--index[that one]:number:' \
 		'(--index)--all[all that wait]' ':mailbox:_tolsey_mailboxes' ;;
 	tap) _arguments $common $json '--count[that many]:count:' \
 		':mailbox:_tolsey_mailboxes' ;;

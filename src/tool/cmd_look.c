@@ -11,6 +11,7 @@ struct peek {
 	struct tool *tool;
 	const char *name;
 	struct tol_link *link;
+	struct selection selection;
 	uint64_t index;
 	int all, as_json;
 	struct buffer body, json;
@@ -42,8 +43,9 @@ static int peek_sized(struct peek *peek, struct tol_message *ret_message)
 	ssize_t n;
 
 	for (;;) {
-		n = tol_peek(peek->link, peek->index, peek->body.data,
-			     peek->body.room_bytes - 1, ret_message);
+		n = tol_peek_select(peek->link, select_of(&peek->selection),
+				    peek->index, peek->body.data,
+				    peek->body.room_bytes - 1, ret_message);
 		if (n != -EMSGSIZE)
 			return n < 0 ? (int)n : 0;
 		if (ret_message->size_bytes >= SIZE_MAX - 1 ||
@@ -92,6 +94,11 @@ static int peek_all(struct peek *peek)
 	/* None is an answer to --all, and no failure of it. */
 	if (error == -EAGAIN && peek->all)
 		error = 0;
+	if (error == -EAGAIN && select_of(&peek->selection) != NULL) {
+		say_failed(peek->tool, peek->name, "no message that is wanted "
+			   "waits there");
+		return STATUS_NOT_NOW;
+	}
 	return error < 0 ? say_error(peek->tool, peek->name, error)
 			 : STATUS_DONE;
 }
@@ -122,6 +129,7 @@ static int run_peek(struct tool *tool, int argc, char **argv)
 {
 	static const struct option options[] = {
 		COMMON_OPTIONS,
+		SELECT_OPTIONS,
 		{ "index", required_argument, NULL, 'i' },
 		{ "all", no_argument, NULL, 'a' },
 		{ "json", no_argument, NULL, 'j' },
@@ -131,7 +139,10 @@ static int run_peek(struct tool *tool, int argc, char **argv)
 	int option, has_index = 0;
 
 	while ((option = args_next(tool, argc, argv, ":hi:a", options)) >= 0) {
-		if (option == 'i') {
+		if (is_select_option(option)) {
+			if (select_option(tool, &peek.selection, option) != 0)
+				return STATUS_USAGE;
+		} else if (option == 'i') {
 			has_index = 1;
 			if (args_count(tool, "--index", optarg,
 				       &peek.index) != 0)
@@ -155,10 +166,12 @@ const struct command cmd_peek = {
 	.name = "peek",
 	.run = run_peek,
 	.brief = "Show a message that waits, without taking it.",
-	.usage = "peek NAME [--index N | --all] [--json]",
+	.usage = "peek NAME [--index N | --all] [--json]\n"
+		 "                   " SELECT_USAGE,
 	.help = "\n"
 "Status 3 if no message waits there. NAME:dead: the dead letters.\n\n"
 "  -i, --index N       the one that N others go before; 0 if not said\n"
 "  -a, --all           all that wait, a newline after each\n"
-"      --json          an object in a line for each message\n",
+"      --json          an object in a line for each message\n"
+SELECT_HELP,
 };
