@@ -2,6 +2,7 @@
 #include "surroundings.h"
 
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ipc.h>
@@ -19,17 +20,28 @@ static void set_limit(const char *path, const char *value)
 	}
 }
 
+static bool is_own;	/* the IPC namespace */
+
 void surroundings_widen(void)
 {
 	const struct rlimit all = { RLIM_INFINITY, RLIM_INFINITY };
 
 	if (unshare(CLONE_NEWIPC) < 0)
 		return;
+	is_own = true;
 	setrlimit(RLIMIT_MSGQUEUE, &all);
 	set_limit("/proc/sys/fs/mqueue/msg_max", "64");
 	set_limit("/proc/sys/fs/mqueue/msgsize_max", "1048576");
 	set_limit("/proc/sys/kernel/msgmax", "1048576");
 	set_limit("/proc/sys/kernel/msgmnb", "8388608");
+}
+
+void surroundings_lengthen(void)
+{
+	if (!is_own)
+		return;
+	set_limit("/proc/sys/fs/mqueue/msg_max", "65536");
+	set_limit("/proc/sys/kernel/msgmnb", "1073741824");
 }
 
 void surroundings_remove_queues(int ids[2])

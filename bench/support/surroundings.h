@@ -12,6 +12,9 @@
  */
 void surroundings_widen(void);
 
+/* After that, and in that namespace alone: queues of a million messages. */
+void surroundings_lengthen(void);
+
 /* Safe in a signal handler. */
 void surroundings_remove_queues(int ids[2]);
 
