@@ -323,7 +323,10 @@ void index_ring_named(struct tol_link *link)
 	}
 }
 
-/* Who was woken does not come: another one, if there is one that wants it. */
+/*
+ * Who was woken by a call before this one has not come yet, and may be stopped: another
+ * one, if there is one that wants it.
+ */
 static void pass_on(struct tol_link *link)
 {
 	struct index_layout *index = link->index;
@@ -332,15 +335,16 @@ static void pass_on(struct tol_link *link)
 
 	for (uint32_t i = 0; i < high; i++) {
 		struct waiter_layout *w = &link->waiters[i];
+		uint64_t state = load_acquire_64(&w->state);
 		uint32_t entry;
 
 		if (index_value(load_acquire_64(&index->waiting_count)) == 0)
 			return;
-		if (index_value(load_acquire_64(&w->state)) != WAITER_NAMED)
+		if (index_value(state) != WAITER_NAMED ||
+		    load_acquire_32(&w->rung) != (uint32_t)(state >> 32))
 			continue;
 		change_begin(c);
-		entry = change_value(c, &w->state) == WAITER_NAMED
-				? entry_of(c, w) : 0;
+		entry = change_get(c, &w->state) == state ? entry_of(c, w) : 0;
 		if (entry)
 			index_name_waiter(c, entry);
 		if (c->count > 0 && !c->is_damaged)
@@ -412,9 +416,9 @@ static void settle(struct tol_link *link)
 	int err = change_prepare(link);
 
 	if (err == 0) {
-		err = index_move(link, &nothing, &gate);
-		index_ring_named(link);
+		/* First those of before: who is named now has just been. */
 		pass_on(link);
+		err = index_move(link, &nothing, &gate);
 		if (hold_is_eventful(link))
 			name_for_returned(link);
 		index_ring_named(link);

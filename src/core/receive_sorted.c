@@ -135,12 +135,17 @@ static int receive_unmoved(struct sorted *s)
 	return 0;
 }
 
-/* Nothing that is wanted is there. Is something to come? */
+/*
+ * Nothing that is wanted was in the ring, then not in the index, then it had not come
+ * back. If nothing has come to the ring since, all that was so at one moment.
+ */
 static int tell_nothing(struct sorted *s, int moved)
 {
 	struct tol_link *link = s->r->link;
 	int err;
 
+	if (load_after_reads_64(s->gate.slot) != s->gate.word)
+		return AGAIN;
 	if (moved == -ENODATA)
 		return -ENODATA;
 	if (moved < 0)

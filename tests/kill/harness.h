@@ -42,7 +42,7 @@ struct scenario {
 /* Ends with an entry without a name. */
 extern const struct scenario self_scenarios[], call_scenarios[],
 	waiting_scenarios[], holding_scenarios[], changing_scenarios[],
-	meeting_scenarios[], unbounded_scenarios[], object_scenarios[], recovery_scenarios[],
+	meeting_scenarios[], selecting_scenarios[], unbounded_scenarios[], object_scenarios[], recovery_scenarios[],
 	segment_scenarios[];
 
 /* Of another kind: many kills in a row. Return: passed? */
