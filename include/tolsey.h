@@ -588,8 +588,7 @@ struct tol_select {
  * TOL_SELECT_TAG_LOWEST the tag decides before the priority. Who waits is woken
  * by a message that it wants, and by no other.
  * From the first such call on, or the first message with a priority, the mailbox keeps
- * an index of its messages, and receiving from it, by whatever call, costs more: see
- * tolsey(7). With capacity 0 a receiver and a sender meet that suit each other; others
+ * an index of its messages, and receiving from it, by whatever call, costs more. With capacity 0 a receiver and a sender meet that suit each other; others
  * go on waiting.
  *
  * Return: as tol_recv_message(); -EINVAL no such selection; -E2BIG more tags than
