@@ -25,7 +25,7 @@ if [ "$(getconf _NPROCESSORS_ONLN)" -lt 2 ]; then
 fi
 ${MAKE:-make} -s O="$build" WERROR=1 bench-programs || exit 1
 before=$(ls -d /dev/shm/tolsey-bench.* 2> /dev/null)
-check 'the quick run' bench/run "$build" --quick --json "$work/json" \
+check 'the quick run' bench/run "$build" transports --quick --json "$work/json" \
 	> "$work/table" 2> "$work/err"
 check 'nothing on stderr in a pipe' test ! -s "$work/err"
 for size in 8 64 1024 65536 1048576; do
@@ -47,16 +47,39 @@ check 'the limit of memcpy for each size' test \
 for key in date cpu kernel compiler commit; do
 	check "$key in the JSON" grep -q "^  \"$key\": \"..*\"" "$work/json"
 done
+check 'the quick run of select' bench/run "$build" select --quick \
+	--json "$work/select" --svg "$work/svg" > "$work/table" 2> "$work/err"
+check 'nothing on stderr of it either' test ! -s "$work/err"
+for length in 10 1000; do
+	check "tolsey with $length others, each choice" test \
+		"$(grep -c "^  tolsey  *$length  *[0-9.]* [num]s" "$work/table")" = 7
+	check "system v with $length others, its four" test \
+		"$(grep -c "^  system v  *$length  " "$work/table")" = 4
+	check "posix mq with $length others" test \
+		"$(grep -c "^  posix mq  *$length  " "$work/table")" = 1
+done
+check 'a curve for each' test \
+	"$(grep -c 'class="curve"' "$work/svg")" = 12
+check 'both, to the screen' bench/run "$build" --quick > "$work/both"
+check 'with both' grep -q '^the highest priority$' "$work/both"
 if command -v python3 > /dev/null; then
 	check 'the JSON' python3 -m json.tool "$work/json" "$work/again"
+	check 'the JSON of select' python3 -m json.tool "$work/select" \
+		"$work/again"
+	check 'the drawing' python3 -c 'import sys, xml.dom.minidom
+xml.dom.minidom.parse(sys.argv[1])' "$work/svg"
 else
-	skipped=1
+	skipped=3
 	echo 'python3 is missing'
 fi
 check 'nothing is left' test "$before" = \
 	"$(ls -d /dev/shm/tolsey-bench.* 2> /dev/null)"
 check 'wrong rounds are refused' sh -c \
 	"! '$build/bench/transports' --rounds 0 2> /dev/null"
+check 'wrong rounds of select are refused' sh -c \
+	"! '$build/bench/select' --rounds 0 2> /dev/null"
+check 'JSON of both in one file is refused' sh -c \
+	"! bench/run '$build' --quick --json '$work/json' 2> /dev/null"
 if [ $skipped -gt 0 ]; then
 	echo "$passed passed, $failed failed, $skipped skipped"
 else
