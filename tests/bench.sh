@@ -52,14 +52,14 @@ check 'the quick run of select' bench/run "$build" select --quick \
 check 'nothing on stderr of it either' test ! -s "$work/err"
 for length in 10 1000; do
 	check "tolsey with $length others, each choice" test \
-		"$(grep -c "^  tolsey  *$length  *[0-9.]* [num]s" "$work/table")" = 7
+		"$(grep -c "^  tolsey  *$length  *[0-9.]* [num]s" "$work/table")" = 8
 	check "system v with $length others, its four" test \
 		"$(grep -c "^  system v  *$length  " "$work/table")" = 4
 	check "posix mq with $length others" test \
 		"$(grep -c "^  posix mq  *$length  " "$work/table")" = 1
 done
 check 'a curve for each' test \
-	"$(grep -c 'class="curve"' "$work/svg")" = 12
+	"$(grep -c 'class="curve"' "$work/svg")" = 13
 check 'both, to the screen' bench/run "$build" --quick > "$work/both"
 check 'with both' grep -q '^the highest priority$' "$work/both"
 if command -v python3 > /dev/null; then

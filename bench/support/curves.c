@@ -15,6 +15,7 @@ static const struct {
 } wanteds[WANTED_COUNT] = {
 	{ "tag_of_two", "a tag; the others have one other" },
 	{ "tag_of_many", "a tag; the others have each its own" },
+	{ "set_of_64", "one of 64 tags; the others have each its own" },
 	{ "range", "a range of tags; the others have each its own" },
 	{ "all_but", "all but a tag, which the others have" },
 	{ "lowest", "the lowest tag up to 10; the others have each its own" },
@@ -217,7 +218,7 @@ static void draw_axes(FILE *file)
 static void draw_curve(FILE *file, const struct curve *curve, int number)
 {
 	static const char *const dashes[WANTED_COUNT] = {
-		"", "6 3", "2 3", "9 3 2 3", "1 4", "12 4", "4 2",
+		"", "6 3", "8 2", "2 3", "9 3 2 3", "1 4", "12 4", "4 2",
 	};
 	const char *colour = curve->way == &way_tolsey ? "#1b6ca8"
 			   : curve->way == &way_sysv ? "#c0392b" : "#2e8b57";

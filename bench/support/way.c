@@ -11,11 +11,13 @@
 #define TAG_WANTED 5u
 #define TAG_OTHER 20u
 #define TAG_LAST 10u
+#define TAG_SET_FIRST 500u	/* the others of a set: nothing has them */
 
 static uint64_t other_tag(const struct queue *queue, uint64_t i)
 {
 	switch (queue->wanted) {
 	case WANTED_TAG_OF_MANY:
+	case WANTED_SET:
 	case WANTED_RANGE:
 	case WANTED_LOWEST:
 		return way_own_tag(i);
@@ -50,10 +52,14 @@ static int tolsey_open(struct queue *queue)
 	queue->select = (struct tol_select){
 		.first_tag = 1,
 		.last_tag = TAG_LAST,
-		.tags = &queue->select.first_tag,
-		.tags_count = 1,
+		.tags = queue->tags,
+		.tags_count = queue->wanted == WANTED_SET ? TOL_SELECT_TAGS_MAX
+							  : 1,
 		.sender_pid = queue->wanted_pid,
 	};
+	queue->tags[0] = TAG_WANTED;
+	for (unsigned int i = 1; i < TOL_SELECT_TAGS_MAX; i++)
+		queue->tags[i] = TAG_SET_FIRST + i;
 	switch (queue->wanted) {
 	case WANTED_RANGE:
 		queue->select.by = TOL_SELECT_TAG_RANGE;
@@ -70,7 +76,6 @@ static int tolsey_open(struct queue *queue)
 		break;
 	default:
 		queue->select.by = TOL_SELECT_TAGS;
-		queue->select.first_tag = TAG_WANTED;
 	}
 	return 0;
 }

@@ -15,6 +15,7 @@
 enum wanted {
 	WANTED_TAG_OF_TWO,	/* all others have one other tag */
 	WANTED_TAG_OF_MANY,	/* all others have tags of their own */
+	WANTED_SET,		/* one of 64, among tags of their own */
 	WANTED_RANGE,		/* a range of ten tags, among tags of their own */
 	WANTED_ALL_BUT,		/* all others have the tag that is not wanted */
 	WANTED_LOWEST,		/* the lowest up to ten, among tags of their own */
@@ -36,6 +37,7 @@ struct queue {
 	char name[64];
 	struct tol_link *link;
 	struct tol_select select;
+	uint64_t tags[TOL_SELECT_TAGS_MAX];
 	int sysv_id;
 	mqd_t mq;
 	int wanted_pid;		/* the one who sends what is wanted */
