@@ -588,8 +588,9 @@ struct tol_select {
  * TOL_SELECT_TAG_LOWEST the tag decides before the priority. Who waits is woken
  * by a message that it wants, and by no other.
  * From the first such call on, or the first message with a priority, the mailbox keeps
- * an index of its messages, and receiving from it, by whatever call, costs more. With capacity 0 a receiver and a sender meet that suit each other; others
- * go on waiting.
+ * an index of its messages, and receiving from it, by whatever call, costs more.
+ * With capacity 0 a receiver meets the first sender whose message it wants, by the same
+ * order, and a sender the first receiver that wants its message; others wait on.
  *
  * Return: as tol_recv_message(); -EINVAL no such selection; -E2BIG more tags than
  *	TOL_SELECT_TAGS_MAX; -ENOSPC no memory for the index; -ENODATA after

@@ -335,6 +335,7 @@ void hold_fill(struct tol_link *link, const struct hold *hold,
 			 (size_bytes + MAILBOX_UNIT_BYTES - 1) /
 				 MAILBOX_UNIT_BYTES);
 	store_relaxed_32(&record->first_grant, hold_grant(hold->word));
+	store_relaxed_32(&record->wish, 0);
 	store_relaxed_32(&record->asleep, 0);
 	set_deadline(link, hold, lease_ns);
 }

@@ -98,6 +98,15 @@ static void read_select(const struct waiter_layout *w,
 	};
 }
 
+bool index_wait_wish(const struct tol_link *link, uint32_t number,
+		     struct tol_select *ret_select)
+{
+	if (number >= waiters_high(link))
+		return false;
+	read_select(&link->waiters[number], ret_select);
+	return true;
+}
+
 int index_wait_claim(struct tol_link *link, const struct tol_select *select,
 		     struct waiter_layout **ret_waiter)
 {
@@ -124,6 +133,11 @@ int index_wait_claim(struct tol_link *link, const struct tol_select *select,
 static void free_place(struct waiter_layout *w, uint64_t owner)
 {
 	cas_64(&w->owner, &owner, owner & ~(OWNER_STEP - 1));
+}
+
+void index_wait_release(struct waiter_layout *waiter)
+{
+	free_place(waiter, load_acquire_64(&waiter->owner));
 }
 
 /* ---- inside changes ---- */

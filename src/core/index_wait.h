@@ -27,6 +27,13 @@ int index_wait_begin(struct tol_link *link, const struct tol_select *select,
 /* Waits no more, with whatever result, and gives the place back. */
 void index_wait_end(struct tol_link *link, struct waiter_layout *waiter);
 
+/* The same for one that never waited by an index: with capacity 0. No lock. */
+void index_wait_release(struct waiter_layout *waiter);
+
+/* What a place says that is wanted; from others' bytes. Return: false no place */
+bool index_wait_wish(const struct tol_link *link, uint32_t number,
+		     struct tol_select *ret_select);
+
 /* Inside a change: a message is there that was not. */
 void index_name_waiter(struct change *c, uint32_t entry);
 

@@ -149,7 +149,7 @@ static int drop_one(struct tol_link *link, uint64_t end_position,
 
 	if (err != 0 || link->is_dead_view)
 		return err;
-	if (!index_is_used(link)) {
+	if (!index_is_used(link) || link->is_meeting) {
 		err = drop_queued(link, end_position);
 		if (err != -EBUSY)
 			return err;

@@ -2,7 +2,9 @@
 /*
  * Those who wait in a mailbox of capacity 0: a queue of calls, of one side only at
  * any time ("dual queue"). Who comes and finds the other side waiting meets the
- * first of them; else it queues behind its own.
+ * first of them; else it queues behind its own. Once somebody selects, or sends with a
+ * priority, both sides may wait at once: who comes looks at all of them, and queues
+ * if none suits.
  *
  *	EMPTY(lap) --wait--> OFFER or REQUEST --meet--> MATCHED --> EMPTY(lap + 1)
  *	OFFER or REQUEST --time is over, owner dead, in the way--> GONE
@@ -13,7 +15,7 @@
  *
  * I1 Positions are filled in order, each once a lap. What was seen GONE, MATCHED or
  *	of a later lap stays done. So who fills position T has seen that no one
- *	of the other side waits before it, and still nobody does.
+ *	of the other side (who suits) waits before it, and still nobody does.
  * I2 Of an OFFER the cell is CLAIM of the sender, its record names the body; of a
  *	REQUEST CLAIM of the receiver. Of MATCHED the offer's cell is that or
  *	already HELD by the receiver, the request's CLAIM or POINT.
@@ -42,6 +44,8 @@
 #include <limits.h>
 
 #include "base/presence.h"
+#include "core/index.h"
+#include "core/index_wait.h"
 #include "core/participant.h"
 
 #define STEPS_MAX (UINT64_C(1) << 22)
@@ -214,8 +218,15 @@ static int make_way(struct tol_link *link, const struct meet_spot *spot)
 	return -EAGAIN;
 }
 
-int meet_look(struct tol_link *link, enum bell_kind kind,
-	      struct meet_spot *ret_spot)
+static void pass(struct tol_link *link, struct meet_spot *spot, bool is_first)
+{
+	if (is_first && spot->position % HINT_EVERY == HINT_EVERY - 1)
+		raise_hint(&link->head->head, spot->position + 1);
+	spot->position++;
+}
+
+static int look_for_any(struct tol_link *link, enum bell_kind kind,
+			struct meet_spot *ret_spot)
 {
 	bool has_own = false;
 	int err;
@@ -224,17 +235,15 @@ int meet_look(struct tol_link *link, enum bell_kind kind,
 	for (uint64_t steps = 0; steps < STEPS_MAX; steps++) {
 		switch (look_at(link, ret_spot)) {
 		case PASSED:
-			if (!has_own &&
-			    ret_spot->position % HINT_EVERY == HINT_EVERY - 1)
-				raise_hint(&link->head->head,
-					   ret_spot->position + 1);
-			ret_spot->position++;
+			pass(link, ret_spot, !has_own);
 			continue;
 		case WAITS:
 			if (!is_of(kind, ret_spot->word) && !has_own)
 				return 1;
-			/* It came after those who are gone by now. */
+			/* It came after those who are gone by now, or selects. */
 			if (!is_of(kind, ret_spot->word)) {
+				if (index_is_used(link))
+					return 0;
 				has_own = false;
 				ret_spot->position = load_acquire_64(
 					&link->head->head);
@@ -255,6 +264,91 @@ int meet_look(struct tol_link *link, enum bell_kind kind,
 		}
 	}
 	return link_quarantine(link);
+}
+
+/* Does one of the other side suit? Of an offer also its key. */
+static bool suits(struct tol_link *link, const struct meet_wish *wish,
+		  struct meet_spot *spot)
+{
+	const struct hold_layout *record =
+		&link->hold_records[cell_of(spot->word)];
+	struct hold_layout seen = { .position = spot->position };
+	struct tol_select select;
+	uint32_t place;
+
+	if (is_of(wish->kind, spot->word))
+		return false;
+	if (wish->kind == BELL_SENDERS) {
+		place = load_relaxed_32(&record->wish);
+		return (place == 0 ||
+			(index_wait_wish(link, place - 1, &select) &&
+			 select_matches(&select, &wish->key))) &&
+		       meet_is_there(link, spot);
+	}
+	seen.unit = load_relaxed_64(&record->unit);
+	return hold_key(link, &seen, &spot->key) &&
+	       select_matches(wish->select, &spot->key) &&
+	       meet_is_there(link, spot);
+}
+
+/* A sender meets the first who wants its message, a receiver the best. */
+static int look_for_best(struct tol_link *link, const struct meet_wish *wish,
+			 struct meet_spot *ret_spot)
+{
+	struct meet_spot best;
+	bool is_found = false, is_first = true;
+	int err;
+
+	ret_spot->position = load_acquire_64(&link->head->head);
+	for (uint64_t steps = 0; steps < STEPS_MAX; steps++) {
+		switch (look_at(link, ret_spot)) {
+		case PASSED:
+			pass(link, ret_spot, is_first);
+			continue;
+		case WAITS:
+			is_first = false;
+			if (suits(link, wish, ret_spot)) {
+				if (wish->kind == BELL_SENDERS)
+					return 1;
+				if (!is_found ||
+				    select_is_before(wish->select,
+						     &ret_spot->key, &best.key))
+					best = *ret_spot;
+				is_found = true;
+			} else if (!meet_is_there(link, ret_spot)) {
+				continue;
+			}
+			ret_spot->position++;
+			continue;
+		case CHANGED:
+			continue;
+		case LAST:
+			if (is_found) {
+				*ret_spot = best;
+				return 1;
+			}
+			err = make_way(link, ret_spot);
+			if (err == -EAGAIN)
+				continue;
+			return err;
+		case NONSENSE:
+			return link_quarantine(link);
+		}
+	}
+	return link_quarantine(link);
+}
+
+/* Who was found before it was seen that somebody selects may not suit. */
+int meet_look(struct tol_link *link, const struct meet_wish *wish,
+	      struct meet_spot *ret_spot)
+{
+	if (__builtin_expect(!index_is_used(link), 1)) {
+		int found = look_for_any(link, wish->kind, ret_spot);
+
+		if (__builtin_expect(!index_is_used(link), 1))
+			return found;
+	}
+	return look_for_best(link, wish, ret_spot);
 }
 
 bool meet_is_there(const struct tol_link *link, const struct meet_spot *spot)
@@ -300,7 +394,9 @@ bool meet_settle(const struct tol_link *link, uint64_t position,
 		 const struct hold *hold)
 {
 	uint64_t *slot = slot_at(link, position);
-	struct meet_spot spot = { position, load_acquire_64(slot) };
+	struct meet_spot spot = {
+		.position = position, .word = load_acquire_64(slot),
+	};
 	uint32_t cell = hold->cell;
 
 	if (meet_laps_ahead(spot.word, lap_of(position)) != 0)
@@ -372,7 +468,8 @@ static int look_around(struct waiting *w, int64_t now_ns)
 	if (w->waiter->kind == BELL_SENDERS)
 		return 0;
 	hold_sweep_now_and_then(link, now_ns);
-	return (uint32_t)load_acquire_64(&link->head->returns) != 0;
+	return (uint32_t)load_acquire_64(&link->head->returns) !=
+	       w->waiter->returns_seen;
 }
 
 static void spin(struct waiting *w, int64_t now_ns)
@@ -415,7 +512,8 @@ static void sleep_in_kernel(struct waiting *w, int64_t now_ns)
 		{ &link->head->ended, 0 },
 		{ (uint32_t *)slot_at(link, w->spot.position),
 		  (uint32_t)w->spot.word },
-		{ (const uint32_t *)&link->head->returns, 0 },
+		{ (const uint32_t *)&link->head->returns,
+		  w->waiter->returns_seen },
 	};
 	int64_t deadline_ns = w->waiter->timeout_ns < 0
 				      ? FUTEX_NO_DEADLINE

@@ -14,14 +14,22 @@
 struct meet_spot {
 	uint64_t position;
 	uint64_t word;
+	struct select_key key;	/* of an offer, if anybody selects */
+};
+
+/* Whom a call would meet. */
+struct meet_wish {
+	enum bell_kind kind;
+	const struct tol_select *select;	/* of a receiver, or NULL */
+	struct select_key key;			/* of a sender's message */
 };
 
 /**
- * meet_look - is somebody of the other side waiting?
+ * meet_look - is somebody of the other side waiting who suits?
  *
- * Return: 1 and who came first; 0 and where to wait; -EUSERS too many wait; -EBADMSG
+ * Return: 1 and who comes first; 0 and where to wait; -EUSERS too many wait; -EBADMSG
  */
-int meet_look(struct tol_link *link, enum bell_kind kind,
+int meet_look(struct tol_link *link, const struct meet_wish *wish,
 	      struct meet_spot *ret_spot);
 
 /* Is who was found still there? What was read of its message is then whole. */

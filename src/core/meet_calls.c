@@ -42,12 +42,20 @@ static int meet_somebody(struct bell_waiter *waiter, struct meeting *meeting,
 			 struct meet_spot *ret_spot)
 {
 	struct tol_link *link = waiter->link;
+	const struct meet_wish wish = {
+		.kind = BELL_SENDERS,
+		.key = {
+			.tag = meeting->copy->extra->tag,
+			.priority = meeting->copy->extra->priority,
+			.sender_pid = link->pid,
+		},
+	};
 	struct hold own = { 0 };
 	bool has_claim = false;
 	int met = 0;
 
 	while (met == 0) {
-		int found = meet_look(link, BELL_SENDERS, ret_spot);
+		int found = meet_look(link, &wish, ret_spot);
 
 		met = found;
 		if (found == 0 && waiter->timeout_ns == TOL_NOWAIT)

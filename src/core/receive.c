@@ -14,6 +14,7 @@
 
 #include "core/collect.h"
 #include "core/index.h"
+#include "core/index_wait.h"
 #include "core/meet.h"
 #include "core/receive_sorted.h"
 #include "core/ring_unbounded.h"
@@ -148,12 +149,36 @@ int receive_held(struct receiving *r, enum hold_kind kind,
 	return err == -EBADMSG ? link_quarantine(link) : err;
 }
 
+bool receive_find_held(struct receiving *r, enum hold_kind kind,
+		       struct hold *ret_hold, struct select_key *ret_key)
+{
+	struct hold_layout record;
+	struct select_key key;
+	struct hold hold;
+	bool is_found = false;
+
+	for (uint32_t cell = 0;
+	     hold_next(r->link, kind, &cell, &hold, &record); cell++) {
+		if (!hold_key(r->link, &record, &key) ||
+		    !hold_read(r->link, &hold, &record) ||
+		    !select_matches(r->select, &key) ||
+		    (is_found && select_is_before(r->select, ret_key, &key)))
+			continue;
+		is_found = true;
+		*ret_hold = hold;
+		*ret_key = key;
+	}
+	return is_found;
+}
+
 /* Return: 0; AGAIN; NOTHING; -errno */
 static int receive_back(struct receiving *r, enum hold_kind kind)
 {
+	struct select_key key;
 	struct hold hold;
 
-	if (hold_find(r->link, kind, &hold) < 0)
+	if (hold_find(r->link, kind, &hold) < 0 ||
+	    (r->select && !receive_find_held(r, kind, &hold, &key)))
 		return NOTHING;
 	return receive_held(r, kind, &hold);
 }
@@ -327,24 +352,68 @@ static int deliver(struct receiving *r, const struct hold *given)
 	return err == -EBADMSG ? link_quarantine(link) : err;
 }
 
-/* Meets one, or waits. Return: 0 it is delivered; AGAIN; NOTHING; -errno */
-static int meet_once(struct receiving *r, struct bell_waiter *waiter)
+/*
+ * What came back goes before an offer that is not to be received before it.
+ *
+ * Return: 0; AGAIN; NOTHING and what to wait for besides; -errno
+ */
+static int meet_back(struct receiving *r, struct bell_waiter *waiter,
+		     const struct meet_spot *offer)
 {
 	struct tol_link *link = r->link;
+	struct select_key key;
+	struct hold hold;
+
+	waiter->returns_seen = (uint32_t)load_acquire_64(&link->head->returns);
+	if (waiter->returns_seen == 0)
+		return NOTHING;
+	if (!index_is_used(link)) {
+		waiter->returns_seen = 0;
+		return receive_back(r, HOLD_KIND_RETURNED);
+	}
+	if (hold_find(link, HOLD_KIND_RETURNED, &hold) < 0)
+		waiter->returns_seen = 0;
+	else if (receive_find_held(r, HOLD_KIND_RETURNED, &hold, &key) &&
+		 (!offer || !select_is_before(r->select, &offer->key, &key)))
+		return receive_held(r, HOLD_KIND_RETURNED, &hold);
+	return NOTHING;
+}
+
+/* Who waits says what for, in a place that is its own during the call. */
+static int make_wish(struct receiving *r, struct waiter_layout **place,
+		     const struct hold *own)
+{
+	int err = 0;
+
+	if (!r->select)
+		return 0;
+	if (!*place)
+		err = index_wait_claim(r->link, r->select, place);
+	if (err == 0)
+		store_relaxed_32(&r->link->hold_records[own->cell].wish,
+				 (uint32_t)(*place - r->link->waiters) + 1);
+	return err;
+}
+
+/* Meets one, or waits. Return: 0 it is delivered; AGAIN; NOTHING; -errno */
+static int meet_once(struct receiving *r, struct bell_waiter *waiter,
+		     struct waiter_layout **place)
+{
+	struct tol_link *link = r->link;
+	const struct meet_wish wish = {
+		.kind = BELL_RECEIVERS, .select = r->select,
+	};
 	struct meet_spot spot;
 	struct hold own, given;
 	int found, met;
 
 	receive_look_after_holds(link);
-	if (hold_is_eventful(link)) {
-		int err = receive_back(r, HOLD_KIND_RETURNED);
-
-		if (err != NOTHING)
-			return err;
-	}
+	found = meet_look(link, &wish, &spot);
+	met = meet_back(r, waiter, found == 1 ? &spot : NULL);
+	if (met != NOTHING)
+		return met;
 	if (load_acquire_32(&link->head->ended))
 		return -ENODATA;
-	found = meet_look(link, BELL_RECEIVERS, &spot);
 	if (found == 1)
 		met = check_offer(r, &spot);
 	else
@@ -356,8 +425,12 @@ static int meet_once(struct receiving *r, struct bell_waiter *waiter)
 	if (met < 0)
 		return met;
 	hold_fill(link, &own, spot.position, 0, 0, 0);
-	met = found == 1 ? meet_match(waiter, &spot, &own)
-			 : meet_wait(waiter, &spot, &own);
+	if (found == 1)
+		met = meet_match(waiter, &spot, &own);
+	else
+		met = make_wish(r, place, &own);
+	if (found == 0 && met == 0)
+		met = meet_wait(waiter, &spot, &own);
 	if (met == 1 && hold_follow(link, &own, &given))
 		return deliver(r, &given);
 	hold_unclaim(link, &own);
@@ -366,12 +439,13 @@ static int meet_once(struct receiving *r, struct bell_waiter *waiter)
 	return met == 0 ? AGAIN : met == -ETIMEDOUT ? NOTHING : met;
 }
 
-static int receive_meeting(struct receiving *r, struct bell_waiter *waiter)
+static int meet_or_wait(struct receiving *r, struct bell_waiter *waiter,
+			struct waiter_layout **place)
 {
 	bool is_last_look = false;
 
 	for (;;) {
-		int err = meet_once(r, waiter);
+		int err = meet_once(r, waiter, place);
 
 		if (err != AGAIN && err != NOTHING && err != -ENODATA)
 			return err;
@@ -388,6 +462,16 @@ static int receive_meeting(struct receiving *r, struct bell_waiter *waiter)
 		if (err < 0)
 			return err;
 	}
+}
+
+static int receive_meeting(struct receiving *r, struct bell_waiter *waiter)
+{
+	struct waiter_layout *place = NULL;
+	int err = meet_or_wait(r, waiter, &place);
+
+	if (place)
+		index_wait_release(place);
+	return err;
 }
 
 int receive_waiting(struct receiving *r, struct bell_waiter *waiter)
@@ -485,9 +569,8 @@ int receive_select(struct tol_link *link, const struct tol_select *select)
 	if (link->tap)
 		return -EPERM;
 	err = receive_check(link);
-	/* Dead letters are few, and those who wait with capacity 0. */
-	return err < 0 || link->is_dead_view || link->is_meeting
-		       ? err : index_start(link);
+	/* Dead letters are few. */
+	return err < 0 || link->is_dead_view ? err : index_start(link);
 }
 
 ssize_t tol_recv_select(struct tol_link *link, const struct tol_select *select,

@@ -84,6 +84,10 @@ int receive_hand_over(struct receiving *r, const struct reading *reading,
 int receive_held(struct receiving *r, enum hold_kind kind,
 		 const struct hold *hold);
 
+/* Of those cells, the first that matches. Return: false none */
+bool receive_find_held(struct receiving *r, enum hold_kind kind,
+		       struct hold *ret_hold, struct select_key *ret_key);
+
 /* Holders may be dead, or their time over: asked now and then. */
 static inline void receive_look_after_holds(struct tol_link *link)
 {

@@ -26,31 +26,6 @@ struct sorted {
 	uint32_t returns_seen;		/* when what came back was looked at */
 };
 
-/* ---- what came back ---- */
-
-/* The first that matches. Return: false none */
-static bool find_held(struct receiving *r, struct hold *ret_hold,
-		      struct select_key *ret_key)
-{
-	struct hold_layout record;
-	struct select_key key;
-	struct hold hold;
-	bool is_found = false;
-
-	for (uint32_t cell = 0; hold_next(r->link, HOLD_KIND_RETURNED, &cell,
-					  &hold, &record); cell++) {
-		if (!hold_key(r->link, &record, &key) ||
-		    !hold_read(r->link, &hold, &record) ||
-		    !select_matches(r->select, &key) ||
-		    (is_found && select_is_before(r->select, ret_key, &key)))
-			continue;
-		is_found = true;
-		*ret_hold = hold;
-		*ret_key = key;
-	}
-	return is_found;
-}
-
 /* ---- from the index ---- */
 
 static int take_found(struct receiving *r, const struct index_found *found,
@@ -177,7 +152,7 @@ static int receive_locked(struct sorted *s)
 		/* So that the count is 0 again if it may be. */
 		if (hold_find(link, HOLD_KIND_RETURNED, &hold) < 0)
 			s->returns_seen = 0;
-		else if (find_held(r, &hold, &key) &&
+		else if (receive_find_held(r, HOLD_KIND_RETURNED, &hold, &key) &&
 			 (err == -EAGAIN ||
 			  select_is_before(r->select, &key, &found.key)))
 			return receive_held(r, HOLD_KIND_RETURNED, &hold);

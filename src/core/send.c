@@ -43,7 +43,7 @@ int send_make_extra(struct tol_link *link,
 	ret_extra->tag = opts->tag;
 	ret_extra->priority = (uint16_t)opts->priority;
 	/* Before it is there: receivers are to look for the highest. */
-	if (opts->priority > 0 && !link->is_meeting) {
+	if (opts->priority > 0) {
 		err = index_start(link);
 		if (err < 0)
 			return err;

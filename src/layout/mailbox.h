@@ -328,7 +328,7 @@ struct hold_layout {
 	uint64_t unit;
 	uint64_t units_count;	/* that its body takes in the pool */
 	uint64_t deadline;	/* {ms of base/clock.h, 0 none; grant, low 24 bits} */
-	uint32_t pad_32;
+	uint32_t wish;		/* of a call that waits: a waiter + 1, 0 any */
 	uint32_t first_grant;	/* tries = grant - first_grant + 1 */
 	/* Of a call that waits in a mailbox of capacity 0. */
 	uint32_t bell;		/* always 0 */
