@@ -182,6 +182,122 @@ START_TEST(many_tags)
 }
 END_TEST
 
+/* Random ways in and out, with the index in use from somewhere on. */
+START_TEST(what_is_selected_is_gone)
+{
+	static struct depths depths;
+	struct tol_message message, held;
+	struct tol_link *link;
+	uint64_t tag = 0, is_held = 0;
+	char buf[64];
+
+	depths.count = 0;
+	ck_assert_int_eq(tol_mailbox_create("box", capacities[_i], NULL), 1);
+	ck_assert_int_eq(tol_open(&link, "box", NULL), 0);
+	srandom(support_seed());
+	for (int i = 0; i < 2000; i++) {
+		struct tol_select select = {
+			.by = TOL_SELECT_TAGS, .tags = &tag, .tags_count = 1,
+		};
+		const struct tol_take_opts opts = { .select = &select };
+		long what = random() % 8;
+		ssize_t n;
+
+		tag = (uint64_t)random() % 5;
+		if (what < 4 && depths.count < 15) {
+			if (tol_send_message(link, buf, tag, TOL_NOWAIT,
+					     &(struct tol_send_opts){
+						.tag = tag,
+						.priority = (uint32_t)what,
+					     }) == 0)
+				expect(&depths, tag, (uint32_t)what, tag, 1);
+		} else if (what < 6) {
+			n = tol_recv_select(link, &select, buf, sizeof(buf),
+					    TOL_NOWAIT, &message);
+			if (n >= 0)
+				forget(&depths, &message, -1);
+			else
+				ck_assert_int_eq(n, -EAGAIN);
+		} else if (what == 6 && !is_held) {
+			is_held = tol_take(link, TOL_NOWAIT, &opts, &held) == 0;
+			if (is_held)
+				forget(&depths, &held, -1);
+		} else if (is_held) {
+			ck_assert_int_eq(tol_return(link, &held), 0);
+			forget(&depths, &held, 1);
+			is_held = 0;
+		}
+		if (i % 16 == 0)
+			check(&depths, is_held);
+	}
+	check(&depths, is_held);
+	tol_close(link);
+	ck_assert_int_eq(tol_mailbox_remove("box", NULL), 0);
+}
+END_TEST
+
+#define LARGE_BYTES ((size_t)(1 << 20) + 1)
+
+static int send_large(void *context)
+{
+	const struct tol_send_opts opts = { .tag = 3 };
+	struct tol_link *link;
+	char *body = malloc(LARGE_BYTES);
+
+	(void)context;
+	memset(body, 'x', LARGE_BYTES);
+	if (tol_open(&link, "box", NULL) != 0)
+		return 1;
+	for (int i = 0; i < 3; i++)
+		if (tol_send_message(link, body, LARGE_BYTES, TOL_NOWAIT,
+				     &opts) != 0)
+			return 2;
+	/* Without an end: its files are for others to look after. */
+	_exit(0);
+}
+
+static void count_event(const struct tol_clean_event *event, void *context)
+{
+	(void)event;
+	++*(int *)context;
+}
+
+/* The body of a message in the index has a file of its own, whose sender is dead. */
+START_TEST(a_file_stays_while_its_message_does)
+{
+	static const uint64_t none = 99;
+	const struct tol_select select = {
+		.by = TOL_SELECT_TAGS, .tags = &none, .tags_count = 1,
+	};
+	char *buf = malloc(LARGE_BYTES);
+	static struct depths depths;
+	struct tol_message message;
+	struct tol_link *link;
+	int events = 0;
+
+	depths.count = 0;
+	ck_assert_int_eq(tol_mailbox_create("box", capacities[_i], NULL), 1);
+	ck_assert_int_eq(tol_open(&link, "box", NULL), 0);
+	ck_assert_int_eq(support_wait(support_fork(send_large, NULL)), 0);
+	/* None of those is wanted: they go to the index. */
+	ck_assert_int_eq(tol_recv_select(link, &select, NULL, 0, TOL_NOWAIT,
+					 &message), -EAGAIN);
+	for (int i = 0; i < 3; i++)
+		expect(&depths, 3, 0, LARGE_BYTES, 1);
+	check(&depths, 0);
+	ck_assert_int_ge(tol_space_clean(NULL, 0, count_event, &events), 0);
+	check(&depths, 0);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(tol_recv(link, buf, LARGE_BYTES, TOL_NOWAIT),
+				 (int)LARGE_BYTES);
+		ck_assert_int_eq(buf[LARGE_BYTES - 1], 'x');
+	}
+	free(buf);
+	tol_close(link);
+	ck_assert_int_eq(tol_mailbox_remove("box", NULL), 0);
+}
+END_TEST
+
 START_TEST(errors)
 {
 	static struct depths depths;
@@ -212,6 +328,10 @@ int main(void)
 			    CAPACITIES_COUNT);
 	tcase_add_loop_test(tcase, large_bodies_count, 0, CAPACITIES_COUNT);
 	tcase_add_test(tcase, many_tags);
+	tcase_add_loop_test(tcase, what_is_selected_is_gone, 0,
+			    CAPACITIES_COUNT);
+	tcase_add_loop_test(tcase, a_file_stays_while_its_message_does, 0,
+			    CAPACITIES_COUNT);
 	tcase_add_test(tcase, errors);
 	suite_add_tcase(suite, tcase);
 	return support_run(suite);
