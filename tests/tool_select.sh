@@ -358,12 +358,53 @@ test_tap() {
 	t rm v
 }
 
+# Dead letters are selected among, too.
+test_dead() {
+	local i
+	t create x
+	for i in 1 2 3; do send x m$i $i; done
+	t work x --max-tries 1 --drain -- false 2> "$work/err"
+	: > "$work/err"
+	gets 'a dead letter' 'm2 ' recv x:dead -l --tag 2
+	refused 'no such one' 3 'no message that is wanted' recv x:dead \
+		--tag 2 --nowait
+	gets 'a look at one' 'm3 ' peek x:dead --all --not-tag 1
+	gets 'the others' 'm1 m3 ' recv x:dead -l --all
+	t rm x
+}
+
+# With capacity 0 those meet who suit each other.
+test_meeting() {
+	local five six
+	t create z --capacity 0
+	"$tool" send z five --tag 5 < /dev/null &
+	five=$!
+	until_true waits_to_send z 1 || bad 'nobody sends'
+	"$tool" send z six --tag 6 < /dev/null &
+	six=$!
+	until_true waits_to_send z 2 || bad 'nobody sends'
+	refused 'neither' 3 'no message that is wanted' recv z --tag 7 --nowait
+	gets 'the second' 'six ' recv z -l --tag 6
+	gets 'the first' 'five ' recv z -l --tag 5
+	wait $five $six
+	"$tool" recv z -l --tag 3 > "$work/three" < /dev/null &
+	five=$!
+	until_true waits z 1 || bad 'nobody waits'
+	refused 'not that one' 3 'full' send z x --tag 4 --nowait
+	t send z three --tag 3
+	wait $five
+	is 'that one' "$(cat "$work/three")" three
+	t rm z
+}
+
+waits_to_send() { t stat "$1" --json | grep -q "\"waiting_senders_count\":$2,"; }
+
 test_bad_input
 for capacity in 64 unbounded; do
 	test_ways $capacity
 	test_priorities $capacity
 done
-for test in waiting closed_files stat stat_after work peek tap; do
+for test in waiting closed_files stat stat_after work peek tap dead meeting; do
 	"test_$test"
 done
 t clean > /dev/null
