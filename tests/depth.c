@@ -298,6 +298,93 @@ START_TEST(a_file_stays_while_its_message_does)
 }
 END_TEST
 
+#define BUSY_COUNT 3u
+#define BUSY_MSGS 50
+
+/* Sends and selects until the mailbox is ended. */
+static int keep_busy(void *context)
+{
+	unsigned int number = *(unsigned int *)context;
+	struct tol_link *link;
+	char buf[64] = "";
+	int more = 0;
+
+	if (tol_open(&link, "box", NULL) != 0)
+		return 1;
+	for (unsigned int i = number;; i += BUSY_COUNT) {
+		uint64_t tag = i % 7;
+		const struct tol_select select = {
+			.by = i % 2 ? TOL_SELECT_TAGS : TOL_SELECT_TAG_LOWEST,
+			.last_tag = tag,
+			.tags = &tag,
+			.tags_count = 1,
+		};
+		const struct tol_send_opts opts = {
+			.tag = i % 5, .priority = i % 3,
+		};
+		struct tol_message message;
+		ssize_t n = tol_send_message(link, buf, 8, TOL_NOWAIT, &opts);
+
+		if (n == -ESHUTDOWN)
+			break;
+		if (n != 0 && n != -EAGAIN)
+			return 2;
+		more += n == 0;
+		n = tol_recv_select(link, &select, buf, sizeof(buf), TOL_NOWAIT,
+				    &message);
+		if (n < 0 && n != -EAGAIN && n != -ENODATA)
+			return 3;
+		more -= n >= 0;
+		/* Not for ever more of what nobody selects. */
+		if (more < BUSY_MSGS)
+			continue;
+		n = tol_recv(link, buf, sizeof(buf), TOL_NOWAIT);
+		if (n < 0 && n != -EAGAIN && n != -ENODATA)
+			return 4;
+		more -= n >= 0;
+	}
+	tol_close(link);
+	return 0;
+}
+
+static void add_up(const struct tol_depth *depth, void *context)
+{
+	ck_assert_uint_lt(depth->tag, 5);
+	ck_assert_uint_lt(depth->priority, 3);
+	ck_assert_uint_eq(depth->bytes, depth->msgs * 8);
+	*(uint64_t *)context += depth->msgs;
+}
+
+/* What is under way may be missed or seen twice; never does it look damaged. */
+START_TEST(while_others_are_busy)
+{
+	struct tol_mailbox_stat stat;
+	struct tol_link *link;
+	pid_t pids[BUSY_COUNT];
+
+	ck_assert_int_eq(tol_mailbox_create("box", capacities[_i], NULL), 1);
+	ck_assert_int_eq(tol_open(&link, "box", NULL), 0);
+	for (unsigned int i = 0; i < BUSY_COUNT; i++)
+		pids[i] = support_fork(keep_busy, &i);
+	for (int i = 0; i < 400; i++) {
+		uint64_t msgs = 0;
+
+		ck_assert_int_eq(tol_mailbox_depth("box", NULL, add_up, &msgs),
+				 0);
+		ck_assert_int_eq(tol_mailbox_stat("box", NULL, &stat, NULL,
+						  NULL), 0);
+		ck_assert_int_eq(stat.state, TOL_MAILBOX_LIVE);
+		/* At most twice, if it came and went and came again. */
+		ck_assert_uint_le(msgs, 4 * BUSY_COUNT * BUSY_MSGS);
+	}
+	ck_assert_int_eq(tol_shutdown(link), 0);
+	for (unsigned int i = 0; i < BUSY_COUNT; i++)
+		ck_assert_int_eq(support_wait(pids[i]), 0);
+	tol_close(link);
+	ck_assert_int_eq(tol_mailbox_remove("box", NULL), 0);
+}
+END_TEST
+
 START_TEST(errors)
 {
 	static struct depths depths;
@@ -332,6 +419,7 @@ int main(void)
 			    CAPACITIES_COUNT);
 	tcase_add_loop_test(tcase, a_file_stays_while_its_message_does, 0,
 			    CAPACITIES_COUNT);
+	tcase_add_loop_test(tcase, while_others_are_busy, 0, CAPACITIES_COUNT);
 	tcase_add_test(tcase, errors);
 	suite_add_tcase(suite, tcase);
 	return support_run(suite);
