@@ -510,6 +510,7 @@ struct tol_message {
 	uint64_t position;	/* its number in the mailbox, from 0 */
 	pid_t sender_pid;	/* as the sender wrote it: not verified */
 	uid_t sender_uid;	/* the same */
+	uint32_t sender;	/* for tol_sender() */
 	uint32_t tries;		/* 1; more if others had taken it before */
 	int has_segment;	/* not 0: for tol_segment_import() */
 	struct tol_segment_handle segment;
@@ -518,6 +519,35 @@ struct tol_message {
 	uint64_t sent_bytes;	/* of the body as it was sent: size_bytes, but of
 				   NAME:tap, which shows the beginning */
 };
+
+/* Who has sent a message. */
+struct tol_sender {
+	pid_t pid;		/* in its own pid namespace */
+	uid_t uid;
+	int is_known;		/* not 0: so is what follows */
+	gid_t gid;
+	int64_t start_ns;	/* of the process, since the machine started; 0 not known */
+	char program[16];
+};
+
+/**
+ * tol_sender - who has sent a message
+ * @link: that it came by
+ * @message: as it was received, taken or looked at
+ * @ret_sender: as of when the sender opened the mailbox
+ *
+ * Everything here is what the sender wrote. Whoever may write the mailbox's file may
+ * write anything: believe it as far as you believe all who may, which is what the
+ * file's mode says. A process is told from another one by pid and start_ns.
+ * The mailbox knows the last 65535 that opened it, and all that have it open; of a
+ * message of one before, gid, start and program are not known any more.
+ *
+ * Return: 0; -EINVAL; -ECHILD, -EIDRM, -EBADMSG
+ * Thread: MT-Safe	Signal: AS-Unsafe	Blocks: no
+ * Fork: -ECHILD in the child	Crash: nothing has happened
+ */
+TOL_API int tol_sender(struct tol_link *link, const struct tol_message *message,
+		       struct tol_sender *ret_sender);
 
 /**
  * tol_recv - receive the oldest message of the highest priority

@@ -268,7 +268,7 @@ static const struct damage {
 	{ "chunk of all", CHUNKS_OFFSET, 0, 4, 0, false },
 	{ "body size", 0, UINT64_MAX, 8, ALL_KEPT & ~(1u << 4), true },
 	{ "body flags", 16, 0xffff, 4, ALL_KEPT & ~(1u << 4), true },
-	{ "body sender", 20, 4096, 4, ALL_KEPT & ~(1u << 4), true },
+	{ "body sender", 20, 4095, 4, ALL_KEPT & ~(1u << 4), true },
 	{ "body pid", 24, 0, 4, ALL_KEPT & ~(1u << 4), true },
 };
 

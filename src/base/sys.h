@@ -84,6 +84,8 @@ int sys_make_huge(void *address, size_t size_bytes);
 pid_t sys_pid(void);
 pid_t sys_thread(void);
 uid_t sys_uid(void);
+gid_t sys_gid(void);
+int64_t sys_start_ns(void);	/* of this process, since the machine started; 0 not known */
 bool sys_is_privileged_exec(void);
 void sys_program_name(char buf[16]);
 unsigned int sys_cpus_count(void);

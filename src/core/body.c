@@ -37,7 +37,7 @@ write_head(struct tol_link *link, const struct draft *draft, size_t size_bytes,
 		.tag = extra->tag,
 		.flags = (uint16_t)flags,
 		.priority = extra->priority,
-		.sender_number = link->number,
+		.sender = link->sender,
 		.sender_pid = link->pid,
 		.sender_uid = link->uid,
 	};
@@ -200,7 +200,7 @@ int body_copy_file(struct tol_link *link, const struct reading *reading,
 		   void *buf)
 {
 	size_t size_bytes = (size_t)reading->body.size_bytes;
-	ssize_t n = body_file_read(link, reading->body.sender_number,
+	ssize_t n = body_file_read(link, identity_number(reading->body.sender),
 				   reading->serial, buf, size_bytes);
 
 	if (n == (ssize_t)size_bytes)
@@ -211,13 +211,13 @@ int body_copy_file(struct tol_link *link, const struct reading *reading,
 int body_map_file(struct tol_link *link, const struct reading *reading,
 		  void **ret_address)
 {
-	return body_file_map(link, reading->body.sender_number, reading->serial,
+	return body_file_map(link, identity_number(reading->body.sender), reading->serial,
 			     (size_t)reading->body.size_bytes, ret_address);
 }
 
 void body_remove_file(struct tol_link *link, const struct reading *reading)
 {
-	body_file_remove(link, reading->body.sender_number, reading->serial);
+	body_file_remove(link, identity_number(reading->body.sender), reading->serial);
 }
 
 void body_read_extra(const struct tol_link *link, const struct reading *reading,

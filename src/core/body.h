@@ -198,6 +198,7 @@ static inline void body_describe(const struct tol_link *link,
 	ret_message->position = position;
 	ret_message->sender_pid = (pid_t)reading->body.sender_pid;
 	ret_message->sender_uid = (uid_t)reading->body.sender_uid;
+	ret_message->sender = reading->body.sender;
 	ret_message->tries = tries;
 	ret_message->has_segment = 0;
 	ret_message->body = NULL;

@@ -264,7 +264,7 @@ static bool is_that_body(const struct peek_body *body, uint32_t number,
 			 uint64_t serial)
 {
 	return (body->body.flags & BODY_IN_FILE) &&
-	       body->body.sender_number == number && body->serial == serial;
+	       identity_number(body->body.sender) == number && body->serial == serial;
 }
 
 struct wanted_body {

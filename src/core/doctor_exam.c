@@ -172,7 +172,6 @@ static const char *look_at_layout(const struct body_layout *body)
 	if (body->flags & ~(BODY_IN_FILE | BODY_HAS_EXTRA | BODY_HAS_SEGMENT) ||
 	    ((body->flags & BODY_HAS_SEGMENT) &&
 	     !(body->flags & BODY_HAS_EXTRA)) ||
-	    body->sender_number >= MAILBOX_PARTICIPANTS_MAX ||
 	    body->sender_pid == 0 || body->sender_pid > INT32_MAX)
 		return "what its body begins with makes no sense";
 	if (body->size_bytes > PTRDIFF_MAX ||
@@ -201,7 +200,7 @@ const char *exam_body(const struct exam *exam, uint64_t unit,
 	*ret_found = (struct found){
 		.unit = unit,
 		.size_bytes = body.size_bytes,
-		.sender_number = body.sender_number,
+		.sender_number = identity_number(body.sender),
 		.flags = body.flags,
 		.offset_bytes = sizeof(body),
 	};
@@ -213,7 +212,7 @@ const char *exam_body(const struct exam *exam, uint64_t unit,
 		return "its body would lie outside of the mailbox";
 	if (offset + span_bytes > exam->st.size_bytes)
 		return "the file is too short";
-	what = look_at_chunks(exam, unit, span_bytes, body.sender_number);
+	what = look_at_chunks(exam, unit, span_bytes, identity_number(body.sender));
 	if (what || !(body.flags & BODY_IN_FILE))
 		return what;
 	if (!exam_read(exam, &ret_found->serial, 8,

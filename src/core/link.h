@@ -57,6 +57,7 @@ struct tol_link {
 	uint32_t number;		/* of this participant */
 	uint32_t process_number;	/* fork_process_number() */
 	uint32_t pid, uid;
+	uint32_t sender;		/* what its messages say who sent them */
 	unsigned int flags;		/* TOL_ of tol_open() */
 	bool may_spin;
 	bool is_dead_view;		/* of NAME:dead */

@@ -20,6 +20,7 @@
 #include "core/body_file.h"
 #include "core/collect.h"
 #include "core/hold.h"
+#include "core/identity.h"
 #include "core/index_wait.h"
 #include "core/inside.h"
 #include "core/ring.h"
@@ -171,6 +172,8 @@ int participant_join(struct tol_link *link, int fd)
 	err = ring_find_tail(link, &tail); /* participant-tail */
 	if (err == 0)
 		err = pool_adopt(link, tail);
+	if (err == 0)
+		err = identity_note(link, fd);
 	if (err == 0)
 		write_record(link);
 	inside_leave(link);

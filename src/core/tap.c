@@ -219,6 +219,11 @@ int tap_check(struct tol_link *link)
 	return err;
 }
 
+const struct tol_link *tap_of(const struct tap *tap)
+{
+	return tap->tapped;
+}
+
 int tap_fetch(struct tol_link *link, const struct reading *reading, void *buf,
 	      size_t size_bytes, struct tol_message *ret_message)
 {
@@ -238,6 +243,7 @@ int tap_fetch(struct tol_link *link, const struct reading *reading, void *buf,
 		.position = tapped.position,
 		.sender_pid = (pid_t)tapped.sender_pid,
 		.sender_uid = tapped.sender_uid,
+		.sender = tapped.sender,
 		.tries = 1,
 		.has_segment = (tapped.flags & BODY_HAS_SEGMENT) != 0,
 	};

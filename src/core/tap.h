@@ -36,6 +36,9 @@ struct tap_copy {
 	const struct draft_extra *extra;
 };
 
+/* The mailbox whose messages it shows. */
+const struct tol_link *tap_of(const struct tap *tap);
+
 /* Does anybody tap, or did somebody whose mailbox is still open here? */
 static inline bool tap_is_there(const struct tol_link *link)
 {

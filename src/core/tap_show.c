@@ -130,6 +130,7 @@ static int send_copy(const struct tol_link *link, struct tol_link *to,
 		.priority = extra->priority,
 		.sender_pid = link->pid,
 		.sender_uid = link->uid,
+		.sender = link->sender,
 		.flags = extra->segment ? BODY_HAS_SEGMENT : 0,
 	};
 	size_t size_bytes = copy->size_bytes < TOL_TAP_BODY_MAX_BYTES

@@ -44,6 +44,8 @@ uint64_t mailbox_signature(void)
 			  sizeof(struct waiter_layout) << 8 |
 			  sizeof(struct node_layout));
 	hash = fold(hash, CHANGE_NUMBER_SHIFT << 24 | CHANGE_ENTRIES_MAX);
+	hash = fold(hash, sizeof(struct identity_layout) << 32 |
+			  IDENTITY_TURN_SHIFT << 8 | IDENTITY_SHIFT);
 	return fold(hash, SLOT_LAP_BITS);
 }
 
@@ -146,8 +148,10 @@ bool mailbox_compute(const struct mailbox_shape *shape,
 	g.pool_offset = round_up(g.chunks_offset + g.pool_chunks * word_bytes,
 				 MAILBOX_CHUNK_BYTES);
 	compute_index(&g);
-	g.file_bytes = g.lists_offset +
+	g.identities_offset = g.lists_offset +
 		MAILBOX_PARTICIPANTS_MAX * CHANGE_LIST_BYTES;
+	g.file_bytes = g.identities_offset +
+		IDENTITIES_COUNT * sizeof(struct identity_layout);
 	*ret_geometry = g;
 	return true;
 }

@@ -20,6 +20,8 @@
  *	pool_offset	uint8_t unit[pool_chunks][1024][64]	backed where
  *								a chunk was taken
  *	index_offset	see layout/index.h
+ *	identities_	struct identity_layout[65536]		backed up to
+ *	  offset						identities_backed
  *
  * An unbounded mailbox, and one with a limit of memory, has a heap instead of
  * the table of chunks (core/heap.c):
@@ -42,6 +44,7 @@
 
 #include <stdbool.h>
 
+#include "layout/identity.h"
 #include "layout/index.h"
 #include "layout/object.h"
 
@@ -88,7 +91,7 @@
  *			an unbounded mailbox, written once in 2048 messages
  *	256 .. 263	tail hint		any sender
  *	384 .. 391	head hint		any receiver
- *	512 .. 531	marks that only grow	any participant
+ *	512 .. 539	marks that only grow	any participant
  */
 struct mailbox_layout {
 	struct object_layout object;
@@ -138,6 +141,8 @@ struct mailbox_layout {
 	uint32_t has_body_files;	/* 0, or 1 for good */
 	uint32_t holds_high;
 	uint32_t sorted;	/* SORTED_ */
+	uint32_t identities_next;	/* counts who has joined */
+	uint32_t identities_backed;
 };
 
 /* Somebody selects, or has sent with a priority: receive from the index. */
@@ -195,7 +200,8 @@ struct participant_layout {
 	char program[16];
 	uint32_t waiting_send;
 	uint32_t waiting_recv;
-	uint8_t pad_40[24];
+	uint32_t identity;		/* or 0; see layout/identity.h */
+	uint8_t pad_44[20];
 
 	uint32_t current_chunk;		/* number + 1, or 0 */
 	uint32_t current_used_units;
@@ -278,7 +284,7 @@ struct body_layout {
 	uint64_t tag;
 	uint16_t flags;
 	uint16_t priority;
-	uint32_t sender_number;
+	uint32_t sender;	/* see layout/identity.h */
 	uint32_t sender_pid;
 	uint32_t sender_uid;
 };
@@ -508,6 +514,7 @@ struct mailbox_geometry {
 	uint64_t nodes_offset;
 	uint64_t waiters_offset;
 	uint64_t lists_offset;
+	uint64_t identities_offset;
 	uint64_t pages_offset;
 	uint64_t chunks_offset;
 	uint64_t pool_offset;
@@ -544,7 +551,8 @@ struct tapped_layout {
 	uint32_t sender_uid;
 	uint32_t flags;		/* BODY_HAS_SEGMENT */
 	uint32_t priority;
-	uint8_t pad_40[24];
+	uint32_t sender;
+	uint8_t pad_44[20];
 	uint8_t segment[64];
 };
 

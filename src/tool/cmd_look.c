@@ -17,9 +17,23 @@ struct peek {
 	struct buffer body, json;
 };
 
+void look_add_sender(struct json *json, struct tol_link *link,
+		     const struct tol_message *message)
+{
+	struct tol_sender sender;
+
+	json_key_i64(json, "sender_pid", message->sender_pid);
+	json_key_u64(json, "sender_uid", message->sender_uid);
+	if (tol_sender(link, message, &sender) < 0 || !sender.is_known)
+		return;
+	json_key_u64(json, "sender_gid", sender.gid);
+	json_key_i64(json, "sender_start_ns", sender.start_ns);
+	json_key_text(json, "sender_program", sender.program);
+}
+
 /* A line of JSON for a message whose bytes are in @body. */
-int look_add_json(struct buffer *out, const struct tol_message *message,
-		  const void *body)
+int look_add_json(struct buffer *out, struct tol_link *link,
+		  const struct tol_message *message, const void *body)
 {
 	struct json json = { .out = out };
 
@@ -28,8 +42,7 @@ int look_add_json(struct buffer *out, const struct tol_message *message,
 	json_key_u64(&json, "tag", message->tag);
 	json_key_u64(&json, "priority", message->priority);
 	json_key_u64(&json, "tries", message->tries);
-	json_key_i64(&json, "sender_pid", message->sender_pid);
-	json_key_u64(&json, "sender_uid", message->sender_uid);
+	look_add_sender(&json, link, message);
 	json_key_bool(&json, "has_segment", message->has_segment);
 	json_key_u64(&json, "size_bytes", message->size_bytes);
 	json_text_or_base64(&json, "body", body, message->size_bytes);
@@ -63,7 +76,8 @@ static int show(struct peek *peek, const struct tol_message *message)
 
 	if (peek->as_json) {
 		peek->json.size_bytes = 0;
-		error = look_add_json(&peek->json, message, peek->body.data);
+		error = look_add_json(&peek->json, peek->link, message,
+				      peek->body.data);
 		if (error == 0)
 			error = write_all(STDOUT_FILENO, peek->json.data,
 					  peek->json.size_bytes, &done);

@@ -165,7 +165,8 @@ static int deliver(struct recv *recv, const struct tol_message *message)
 
 	if (recv->format == FORMAT_JSON) {
 		recv->json.size_bytes = 0;
-		error = look_add_json(&recv->json, message, recv->body.data);
+		error = look_add_json(&recv->json, recv->link, message,
+				      recv->body.data);
 		data = recv->json.data;
 		size = recv->json.size_bytes;
 	} else if (recv->format != FORMAT_RAW) {

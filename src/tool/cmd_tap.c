@@ -68,8 +68,7 @@ static int add_json(struct tap *tap, const struct tol_message *message)
 	json_key_u64(&json, "position", message->position);
 	json_key_u64(&json, "tag", message->tag);
 	json_key_u64(&json, "priority", message->priority);
-	json_key_i64(&json, "sender_pid", message->sender_pid);
-	json_key_u64(&json, "sender_uid", message->sender_uid);
+	look_add_sender(&json, tap->link, message);
 	json_key_bool(&json, "has_segment", message->has_segment);
 	json_key_u64(&json, "sent_bytes", message->sent_bytes);
 	json_key_u64(&json, "size_bytes", message->size_bytes);

@@ -162,8 +162,12 @@ void json_key_mode(struct json *json, const char *key, mode_t mode);
 
 /* cmd_look.c */
 
-int look_add_json(struct buffer *out, const struct tol_message *message,
-		  const void *body);
+int look_add_json(struct buffer *out, struct tol_link *link,
+		  const struct tol_message *message, const void *body);
+
+/* Who has sent it, as far as that is known. */
+void look_add_sender(struct json *json, struct tol_link *link,
+		     const struct tol_message *message);
 
 /* show.c */
 
