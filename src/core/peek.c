@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/space.h"
 
@@ -68,6 +69,42 @@ int peek_body(int fd, const struct mailbox_geometry *geometry, uint64_t unit,
 	if (ret_body->body.flags & BODY_HAS_EXTRA)
 		offset += sizeof(struct body_extra_layout);
 	return read_at(fd, &ret_body->serial, sizeof(ret_body->serial), offset);
+}
+
+static int read_chunk(int fd, const struct mailbox_geometry *geometry,
+		      struct peek_chunk *chunk, uint64_t number)
+{
+	int err;
+
+	if (number >= geometry->pool_chunks)
+		return -EBADMSG;
+	if (chunk->number_plus_1 == number + 1)
+		return 0;
+	chunk->number_plus_1 = 0;
+	memset(chunk->bytes + MAILBOX_CHUNK_BYTES, 0, PEEK_SPILL_BYTES);
+	err = read_at(fd, chunk->bytes, MAILBOX_CHUNK_BYTES,
+		      geometry->pool_offset + number * MAILBOX_CHUNK_BYTES);
+	if (err == 0)
+		chunk->number_plus_1 = number + 1;
+	return err;
+}
+
+int peek_body_in(int fd, const struct mailbox_geometry *geometry,
+		 struct peek_chunk *chunk, uint64_t unit,
+		 struct peek_body *ret_body)
+{
+	const uint8_t *bytes = chunk->bytes +
+			       (unit % MAILBOX_CHUNK_UNITS) * MAILBOX_UNIT_BYTES;
+	int err = read_chunk(fd, geometry, chunk, unit / MAILBOX_CHUNK_UNITS);
+
+	if (err < 0)
+		return err;
+	memcpy(&ret_body->body, bytes, sizeof(ret_body->body));
+	bytes += sizeof(ret_body->body);
+	if (ret_body->body.flags & BODY_HAS_EXTRA)
+		bytes += sizeof(struct body_extra_layout);
+	memcpy(&ret_body->serial, bytes, sizeof(ret_body->serial));
+	return 0;
 }
 
 /* Does a message lie there? One that is about to leave still does. */

@@ -31,6 +31,23 @@ int peek_head(int fd, struct mailbox_layout *ret_head,
 int peek_body(int fd, const struct mailbox_geometry *geometry, uint64_t unit,
 	      struct peek_body *ret_body);
 
+/* Heads of bodies are read beyond the end of a chunk only if they are nonsense. */
+#define PEEK_SPILL_BYTES 256u
+
+static_assert(sizeof(struct body_layout) + sizeof(struct body_extra_layout) +
+		      sizeof(uint64_t) <= PEEK_SPILL_BYTES, "layout");
+
+/* A chunk, and zeros behind it. */
+struct peek_chunk {
+	uint64_t number_plus_1;		/* 0: what was read is old */
+	uint8_t bytes[MAILBOX_CHUNK_BYTES + PEEK_SPILL_BYTES];
+};
+
+/* The same by the whole chunk of a unit, read if @chunk has another one. */
+int peek_body_in(int fd, const struct mailbox_geometry *geometry,
+		 struct peek_chunk *chunk, uint64_t unit,
+		 struct peek_body *ret_body);
+
 /* Return: 1 a message lies in slot @index; 0 none; -EBADMSG; -errno */
 int peek_slot(int fd, const struct mailbox_geometry *geometry, uint64_t index,
 	      struct peek_body *ret_body);

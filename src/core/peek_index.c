@@ -22,6 +22,7 @@ struct walk {
 	struct entry_layout entries[BLOCK_ENTRIES], again[BLOCK_ENTRIES];
 	struct peek_body bodies[BLOCK_ENTRIES];
 	int errors[BLOCK_ENTRIES];
+	struct peek_chunk chunk;
 };
 
 static int read_at(int fd, void *buf, size_t size_bytes, uint64_t offset)
@@ -65,6 +66,23 @@ static bool is_used(const struct entry_layout *entry)
 	return entry->unit != 0 && index_value(entry->unit) != INDEX_NO_UNIT;
 }
 
+/* Neighbours mostly lie in one chunk; of one that stands alone only its head. */
+static int read_body(struct walk *walk, uint32_t i, uint32_t count)
+{
+	uint32_t unit = index_value(walk->entries[i].unit);
+	uint32_t next = i + 1 < count && is_used(&walk->entries[i + 1])
+				? index_value(walk->entries[i + 1].unit)
+				: UINT32_MAX;
+	uint32_t number = unit / MAILBOX_CHUNK_UNITS;
+
+	if (walk->chunk.number_plus_1 != (uint64_t)number + 1 &&
+	    next / MAILBOX_CHUNK_UNITS != number)
+		return peek_body(walk->fd, walk->geometry, unit,
+				 &walk->bodies[i]);
+	return peek_body_in(walk->fd, walk->geometry, &walk->chunk, unit,
+			    &walk->bodies[i]);
+}
+
 static int read_block(struct walk *walk, uint32_t from, uint32_t count)
 {
 	uint64_t offset = walk->geometry->entries_offset +
@@ -74,12 +92,11 @@ static int read_block(struct walk *walk, uint32_t from, uint32_t count)
 
 	if (err < 0)
 		return err;
+	/* Chunks are read anew for each block. */
+	walk->chunk.number_plus_1 = 0;
 	for (uint32_t i = 0; i < count; i++)
 		if (is_used(&walk->entries[i]))
-			walk->errors[i] = peek_body(
-				walk->fd, walk->geometry,
-				index_value(walk->entries[i].unit),
-				&walk->bodies[i]);
+			walk->errors[i] = read_body(walk, i, count);
 	return read_at(walk->fd, walk->again, size_bytes, offset);
 }
 

@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/sys.h"
 #include "core/peek.h"
@@ -13,24 +12,13 @@
 #define BLOCK_SLOTS 512u
 #define CHUNKS_KEPT 8u
 
-/* Heads of bodies are read beyond the end of a chunk only if they are nonsense. */
-#define SPILL_BYTES 256u
-
-static_assert(sizeof(struct body_layout) + sizeof(struct body_extra_layout) +
-		      sizeof(uint64_t) <= SPILL_BYTES, "layout");
-
-struct kept_chunk {
-	uint64_t number_plus_1;
-	uint8_t bytes[MAILBOX_CHUNK_BYTES + SPILL_BYTES];
-};
-
 struct walk {
 	int fd;
 	const struct mailbox_geometry *geometry;
 	struct mailbox_layout head;
 	uint64_t words[BLOCK_SLOTS], again[BLOCK_SLOTS];
 	struct peek_body bodies[BLOCK_SLOTS];
-	struct kept_chunk chunks[CHUNKS_KEPT];
+	struct peek_chunk chunks[CHUNKS_KEPT];
 };
 
 static int read_at(int fd, void *buf, size_t size_bytes, uint64_t offset)
@@ -53,43 +41,16 @@ static int read_head(struct walk *walk)
 	return err;
 }
 
-static int get_chunk(struct walk *walk, uint64_t number, uint8_t **ret_bytes)
-{
-	struct kept_chunk *kept = &walk->chunks[number % CHUNKS_KEPT];
-	int err = 0;
-
-	if (number >= walk->geometry->pool_chunks)
-		return -EBADMSG;
-	if (kept->number_plus_1 != number + 1) {
-		kept->number_plus_1 = 0;
-		memset(kept->bytes + MAILBOX_CHUNK_BYTES, 0, SPILL_BYTES);
-		err = read_at(walk->fd, kept->bytes, MAILBOX_CHUNK_BYTES,
-			      walk->geometry->pool_offset +
-				      number * MAILBOX_CHUNK_BYTES);
-		if (err == 0)
-			kept->number_plus_1 = number + 1;
-	}
-	*ret_bytes = kept->bytes;
-	return err;
-}
-
 static int read_body(struct walk *walk, uint64_t word,
 		     struct peek_body *ret_body)
 {
 	uint32_t unit = slot_unit_unbounded(word) -
 			(slot_state(word) == SLOT_MOVING);
-	uint8_t *bytes;
-	int err = get_chunk(walk, unit / MAILBOX_CHUNK_UNITS, &bytes);
 
-	if (err < 0)
-		return err;
-	bytes += (unit % MAILBOX_CHUNK_UNITS) * MAILBOX_UNIT_BYTES;
-	memcpy(&ret_body->body, bytes, sizeof(ret_body->body));
-	bytes += sizeof(ret_body->body);
-	if (ret_body->body.flags & BODY_HAS_EXTRA)
-		bytes += sizeof(struct body_extra_layout);
-	memcpy(&ret_body->serial, bytes, sizeof(ret_body->serial));
-	return 0;
+	return peek_body_in(walk->fd, walk->geometry,
+			    &walk->chunks[unit / MAILBOX_CHUNK_UNITS %
+					  CHUNKS_KEPT],
+			    unit, ret_body);
 }
 
 /* All that are full; chunks are read anew for each block. */
