@@ -225,6 +225,34 @@ test_waiting() {
 	t rm s
 }
 
+# Several at once, asleep and awake: to each its own, all of it, in order.
+test_each_its_own() {
+	local i pids=() capacity=$1
+	t create e --capacity "$capacity"
+	for i in 1 2 3; do
+		"$tool" recv e -l --follow --tag "$i,1$i" > "$work/own$i" \
+			< /dev/null &
+		pids+=($!)
+	done
+	until_true waits e 3 || bad 'not all wait'
+	for i in 1 2 3 11 12 13; do
+		seq "$i" 100 20000 | t send e --lines --tag "$i" &
+		pids+=($!)
+	done
+	wait "${pids[@]:3}"
+	t close e
+	wait "${pids[@]:0:3}"
+	for i in 1 2 3; do
+		is "all for $i, once" "$(sort -n "$work/own$i" | cksum)" \
+			"$( (seq "$i" 100 20000; seq "1$i" 100 20000) |
+				sort -n | cksum)"
+		is "in order for $i" "$(grep "^[0-9]*0$i\$\|^$i\$" \
+			"$work/own$i" | cksum)" "$(seq "$i" 100 20000 | cksum)"
+	done
+	is 'all is received' "$(depths e)" '[]'
+	t rm e
+}
+
 # Standard files that are closed: nothing is taken, nothing is lost.
 test_closed_files() {
 	t create c
@@ -403,6 +431,7 @@ test_bad_input
 for capacity in 64 unbounded; do
 	test_ways $capacity
 	test_priorities $capacity
+	test_each_its_own $capacity
 done
 for test in waiting closed_files stat stat_after work peek tap dead meeting; do
 	"test_$test"
