@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* How many messages are queued, by priority and tag; and what tol_mailbox_stat() says. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/link.h"
 #include "support.h"
 #include "tolsey.h"
 
@@ -385,6 +387,60 @@ START_TEST(while_others_are_busy)
 }
 END_TEST
 
+static void ignore(const struct tol_depth *depth, void *context)
+{
+	(void)depth;
+	(void)context;
+}
+
+/* Words of the index that make no sense: an error, or other numbers. */
+START_TEST(noise_in_the_index)
+{
+	struct mailbox_geometry geometry;
+	struct tol_mailbox_stat stat;
+	static struct depths depths;
+	struct tol_link *link;
+	int errors = 0, fd;
+	char path[128];
+
+	depths.count = 0;
+	ck_assert_int_eq(tol_mailbox_create("box", 64, NULL), 1);
+	ck_assert_int_eq(tol_open(&link, "box", NULL), 0);
+	for (int i = 0; i < 60; i++)
+		send_one(link, &depths, (uint64_t)i, (uint32_t)i, 8);
+	/* So that all are in the index. */
+	ck_assert_int_eq(tol_recv(link, path, sizeof(path), TOL_NOWAIT), 8);
+	geometry = link->geometry;
+	tol_close(link);
+	snprintf(path, sizeof(path), "%s/box", support_space);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	srandom(support_seed());
+	for (int i = 0; i < 1000; i++) {
+		uint64_t area = random() % 2 ? geometry.index_offset
+					     : geometry.entries_offset;
+		off_t offset = (off_t)(area + (uint64_t)random() % 512 * 8);
+		uint64_t word, noise = (uint64_t)random() << (random() % 33);
+		int err;
+
+		ck_assert_int_eq(pread(fd, &word, sizeof(word), offset), 8);
+		ck_assert_int_eq(pwrite(fd, &noise, sizeof(noise), offset), 8);
+		err = tol_mailbox_depth("box", NULL, ignore, NULL);
+		ck_assert(err == 0 || err == -EBADMSG);
+		errors += err != 0;
+		ck_assert_int_eq(tol_mailbox_stat("box", NULL, &stat, NULL,
+						  NULL), 0);
+		/* Half of it stays, and adds up. */
+		if (i % 2)
+			ck_assert_int_eq(pwrite(fd, &word, sizeof(word),
+						offset), 8);
+	}
+	ck_assert_int_gt(errors, 0);
+	close(fd);
+	ck_assert_int_eq(tol_mailbox_remove("box", NULL), 0);
+}
+END_TEST
+
 START_TEST(errors)
 {
 	static struct depths depths;
@@ -420,6 +476,7 @@ int main(void)
 	tcase_add_loop_test(tcase, a_file_stays_while_its_message_does, 0,
 			    CAPACITIES_COUNT);
 	tcase_add_loop_test(tcase, while_others_are_busy, 0, CAPACITIES_COUNT);
+	tcase_add_loop_test(tcase, noise_in_the_index, 0, 4);
 	tcase_add_test(tcase, errors);
 	suite_add_tcase(suite, tcase);
 	return support_run(suite);
