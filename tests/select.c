@@ -269,6 +269,17 @@ static void purge(struct tol_link *link)
 			drop(&items[i]);
 }
 
+/* The doctor finds all that is there, and nothing wrong. */
+static void examine(void)
+{
+	struct tol_mailbox_health health;
+
+	ck_assert_int_eq(tol_mailbox_verify("box", NULL, &health, NULL, NULL),
+			 0);
+	ck_assert_uint_eq(health.readable_msgs, items_count);
+	ck_assert_uint_eq(health.damage_count, 0);
+}
+
 static const uint64_t capacities[] = { 1, 3, 64, 500, TOL_CAPACITY_UNBOUNDED };
 #define CAPACITIES_COUNT (sizeof(capacities) / sizeof(capacities[0]))
 
@@ -298,6 +309,8 @@ START_TEST(as_the_model_says)
 			look_at_one(link);
 		else
 			end_one(link);
+		if (step % 250 == 0)
+			examine();
 	}
 	tol_close(link);
 	ck_assert_int_eq(tol_mailbox_remove("box", NULL), 0);

@@ -45,6 +45,7 @@ struct exam {
 	struct flaw *flaws;
 	uint64_t flaws_count, flaws_room;
 	uint64_t tail;		/* first position never filled, as it seems */
+	uint64_t moved_below;	/* positions that have left for the index; or 0 */
 	int error;		/* -ENOMEM, once there is no memory to note it */
 };
 
@@ -97,6 +98,9 @@ bool doctor_is_remnant(const struct space *space, const char *name);
 
 /* doctor_ring.c: the slots. Return: 0; -ENOMEM */
 int exam_ring(struct exam *exam);
+
+/* doctor_index.c: what has moved to the index. Before the slots are looked at. */
+void exam_index(struct exam *exam);
 
 /* The message of a cell that a slot says has it. Is it there? */
 bool exam_cell_has(const struct exam *exam, uint32_t cell, uint64_t position);

@@ -20,6 +20,7 @@
 #include "core/bell.h"
 #include "core/body.h"
 #include "core/hold.h"
+#include "core/index.h"
 #include "core/mailbox_make.h"
 #include "core/mailbox_state.h"
 #include "core/ring.h"
@@ -175,6 +176,12 @@ static int send_found(const struct exam *exam, const struct found *found,
 		       ? 0 : put_in_cell(found, link, &draft);
 }
 
+/* Receivers are to look for the highest priority, as before. */
+static int start_index(const struct exam *exam, struct tol_link *link)
+{
+	return exam->head.sorted == SORTED_NOT ? 0 : index_start(link);
+}
+
 /* Cells first: the ring must have room for all that are queued. */
 static int send_all(const struct exam *exam, struct tol_link *link)
 {
@@ -192,7 +199,7 @@ static int send_all(const struct exam *exam, struct tol_link *link)
 			bell_end(&waiter);
 		}
 	}
-	return err;
+	return err < 0 ? err : start_index(exam, link);
 }
 
 /* ---- the mailbox ---- */

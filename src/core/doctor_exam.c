@@ -507,6 +507,7 @@ int exam_run(struct exam *exam)
 	if (!exam_read(exam, &exam->head, sizeof(exam->head), 0))
 		return -EBADMSG;
 	look_at_head(exam);
+	exam_index(exam);
 	err = exam_ring(exam);
 	if (err < 0)
 		return err;

@@ -40,7 +40,8 @@ static struct reading read_word(const struct exam *exam, uint64_t word,
 		.unit = slot_unit(word),
 	};
 
-	r.is_sense = r.state != 0 &&
+	/* Of one that moves the unit is + 1. */
+	r.is_sense = (r.state != SLOT_MOVING || r.unit != 0) &&
 		     (ahead >= 0 || base_lap >= (uint64_t)-ahead) &&
 		     base_lap + (uint64_t)ahead < UINT64_MAX / n / 2;
 	r.position = (base_lap + (uint64_t)ahead) * n + index;
@@ -129,7 +130,9 @@ static uint64_t find_head(const struct exam *exam, const uint64_t *words)
 	for (uint64_t i = 0; i < exam->geometry.ring_slots; i++) {
 		struct reading r = read_word(exam, words[i], i);
 
-		if (fits(exam, &r) && r.state == SLOT_FULL && r.position < head)
+		if (fits(exam, &r) &&
+		    (r.state == SLOT_FULL || r.state == SLOT_MOVING) &&
+		    r.position < head)
 			head = r.position;
 	}
 	return head;
@@ -146,6 +149,17 @@ static void look_at_slot(struct exam *exam, uint64_t index, uint64_t word,
 
 	if (fits(exam, &r) && r.state == SLOT_FULL) {
 		look_at_message(exam, index, r.position, r.unit, word);
+	} else if (fits(exam, &r) && r.state == SLOT_MOVING) {
+		if (exam->moved_below <= r.position)
+			look_at_message(exam, index, r.position, r.unit - 1,
+					word);
+	} else if (fits(exam, &r) && r.state == SLOT_TAKEN &&
+		   r.unit == SLOT_UNIT_MOVED) {
+		if (exam->moved_below <= r.position)
+			exam_note(exam, TOL_FINDING_LOST, r.position,
+				  "its slot says that it is in the index, and it "
+				  "never was", "slot %llu",
+				  (unsigned long long)index);
 	} else if (!fits(exam, &r)) {
 		if (was_filled && last >= head && head < exam->tail)
 			exam_note(exam, TOL_FINDING_LOST, last,
@@ -218,6 +232,12 @@ static void look_at_position(struct exam *exam, uint64_t position, uint64_t word
 	if (word == 0 || (slot_state(word) == SLOT_EMPTY &&
 			  (ahead == 0 || ahead == 1)))
 		return;
+	if (slot_state(word) == SLOT_MOVING && ahead == 0) {
+		if (exam->moved_below <= position)
+			look_at_message(exam, position % n, position,
+					slot_unit_unbounded(word) - 1, word);
+		return;
+	}
 	if (slot_state(word) == SLOT_FULL && ahead == 0)
 		look_at_message(exam, position % n, position,
 				slot_unit_unbounded(word), word);
