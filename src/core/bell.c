@@ -85,16 +85,19 @@ static void lower(uint64_t *sleepers, uint32_t epoch)
  * nobody announced meanwhile. In an odd epoch no waker lowers the count, or it
  * could come back to the same number over one who sleeps. Killed or stopped
  * after any step, the count is too high, which costs the next one this call.
+ *
+ * Return: false somebody came, or was faster
  */
-static void set_right(struct tol_link *link, uint64_t *sleepers, uint64_t seen)
+static bool set_right(struct tol_link *link, uint64_t *sleepers, uint64_t seen)
 {
 	uint64_t step = epoch_of(seen) % 2 ? EPOCH_STEP * 2 : EPOCH_STEP;
 	uint64_t next = seen + step;
 
 	if (!cas_64(sleepers, &seen, next))
-		return;
+		return false;
 	link->futex->wake(high_half(sleepers), INT_MAX);
 	cas_64(sleepers, &next, next - count_of(next) + EPOCH_STEP);
+	return true;
 }
 
 static void ring(struct tol_link *link, uint64_t *sleepers)
@@ -145,7 +148,7 @@ static void call_to_watch(struct tol_link *link)
 	cas_32(&link->head->unwatched, &seen, seen & ~1u);
 }
 
-void bell_settle_slow(struct tol_link *link)
+static void settle_queue(struct tol_link *link)
 {
 	struct ring_message message;
 	struct ring_room room;
@@ -168,9 +171,38 @@ void bell_settle_slow(struct tol_link *link)
 	    count_of(load_acquire_64(&link->head->senders)) &&
 	    ring_find_room(link, &room) == 0)
 		ring(link, &link->head->senders);
-	if (count_of(load_acquire_64(&link->head->dead_receivers)) &&
-	    hold_is_there(link, HOLD_KIND_DEAD))
-		ring(link, &link->head->dead_receivers);
+}
+
+/* All: who wants another one than is there would keep the wake. */
+static void ring_for_dead(struct tol_link *link)
+{
+	uint64_t *sleepers = &link->head->dead_receivers;
+	uint64_t seen;
+
+	do
+		seen = load_acquire_64(sleepers);
+	while (count_of(seen) && hold_is_there(link, HOLD_KIND_DEAD) &&
+	       !set_right(link, sleepers, seen));
+}
+
+void bell_settle_slow(struct tol_link *link)
+{
+	settle_queue(link);
+	ring_for_dead(link);
+}
+
+/*
+ * For one that is about to sleep. One that waits for dead letters, and has seen
+ * those that are there, tells the others once: else they would wake each other for ever.
+ */
+static void settle_before_sleep(struct bell_waiter *waiter)
+{
+	if (waiter->kind != BELL_DEAD_RECEIVERS) {
+		bell_settle(waiter->link);
+		return;
+	}
+	fence_after_rmw();
+	settle_queue(waiter->link);
 }
 
 void bell_ring_all(struct mailbox_layout *head, const struct futex_ops *futex)
@@ -301,7 +333,8 @@ static bool sleep_in_kernel(struct bell_waiter *waiter,
 		{ high_half(sleepers_of(waiter)), waiter->epoch },
 		{ low_half(gate->slot), (uint32_t)gate->word },
 		{ &link->head->ended, 0 },
-		{ low_half(&link->head->returns), waiter->returns_seen },
+		{ low_half(&link->head->returns),
+		  (uint32_t)waiter->returns_seen },
 	};
 	unsigned int count = waiter->kind == BELL_RECEIVERS ? 5 : 4;
 	int64_t deadline_ns = waiter->timeout_ns < 0 ? FUTEX_NO_DEADLINE
@@ -349,7 +382,7 @@ int bell_wait(struct bell_waiter *waiter, const struct ring_gate *gate)
 		return -ETIMEDOUT;
 	if (link->flags & TOL_SPIN_ONLY) {
 		/* Whoever ends this wait may sleep on a wake that a stopped one owes. */
-		bell_settle(link);
+		settle_before_sleep(waiter);
 		for (int i = 0; i < 64 && ring_gate_holds(gate); i++)
 			cpu_relax();
 		inside_pause(link);
@@ -358,6 +391,8 @@ int bell_wait(struct bell_waiter *waiter, const struct ring_gate *gate)
 	if (!waiter->is_announced) {
 		if (look(waiter, gate, now_ns))
 			return 0;
+		if (waiter->kind == BELL_DEAD_RECEIVERS && !waiter->has_slept)
+			bell_settle(link);
 		/* bell-announce; then the caller looks again. */
 		waiter->epoch = epoch_of(fetch_add_64(sleepers_of(waiter), 1));
 		waiter->is_announced = true;
@@ -365,7 +400,7 @@ int bell_wait(struct bell_waiter *waiter, const struct ring_gate *gate)
 		return 0;
 	}
 	robust_arm_again(waiter->armed, &link->head->bell);
-	bell_settle(link);
+	settle_before_sleep(waiter);
 	waiter->has_slept = true;
 	fetch_add_32(waiting_count_of(waiter), 1);
 	inside_leave(link);

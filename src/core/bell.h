@@ -23,8 +23,8 @@ struct bell_waiter {
 	int64_t timeout_ns;
 	int64_t start_ns;		/* of the first wait, or 0 */
 	int64_t deadline_ns;		/* if is_deadline_known */
+	uint64_t returns_seen;		/* of what came back it wants none */
 	uint32_t epoch;			/* if is_announced */
-	uint32_t returns_seen;		/* of what came back it wants none */
 	enum bell_kind kind;
 	bool is_announced;
 	bool is_deadline_known;

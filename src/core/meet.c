@@ -41,7 +41,6 @@
 #include "core/meet.h"
 
 #include <errno.h>
-#include <limits.h>
 
 #include "base/presence.h"
 #include "core/index.h"
@@ -266,8 +265,8 @@ static int look_for_any(struct tol_link *link, enum bell_kind kind,
 	return link_quarantine(link);
 }
 
-/* Does one of the other side suit? Of an offer also its key. */
-static bool suits(struct tol_link *link, const struct meet_wish *wish,
+/* Does one of the other side suit? Of an offer also its key. Return: -EBADMSG nonsense */
+static int suits(struct tol_link *link, const struct meet_wish *wish,
 		  struct meet_spot *spot)
 {
 	const struct hold_layout *record =
@@ -277,18 +276,19 @@ static bool suits(struct tol_link *link, const struct meet_wish *wish,
 	uint32_t place;
 
 	if (is_of(wish->kind, spot->word))
-		return false;
+		return 0;
 	if (wish->kind == BELL_SENDERS) {
 		place = load_relaxed_32(&record->wish);
-		return (place == 0 ||
-			(index_wait_wish(link, place - 1, &select) &&
-			 select_matches(&select, &wish->key))) &&
-		       meet_is_there(link, spot);
+		if (place == 0)
+			return 1;
+		if (!index_wait_wish(link, place - 1, &select))
+			return -EBADMSG;
+		return select_matches(&select, &wish->key);
 	}
 	seen.unit = load_relaxed_64(&record->unit);
-	return hold_key(link, &seen, &spot->key) &&
-	       select_matches(wish->select, &spot->key) &&
-	       meet_is_there(link, spot);
+	if (!hold_key(link, &seen, &spot->key))
+		return -EBADMSG;
+	return select_matches(wish->select, &spot->key);
 }
 
 /* A sender meets the first who wants its message, a receiver the best. */
@@ -297,7 +297,7 @@ static int look_for_best(struct tol_link *link, const struct meet_wish *wish,
 {
 	struct meet_spot best;
 	bool is_found = false, is_first = true;
-	int err;
+	int err, suited;
 
 	ret_spot->position = load_acquire_64(&link->head->head);
 	for (uint64_t steps = 0; steps < STEPS_MAX; steps++) {
@@ -307,17 +307,19 @@ static int look_for_best(struct tol_link *link, const struct meet_wish *wish,
 			continue;
 		case WAITS:
 			is_first = false;
-			if (suits(link, wish, ret_spot)) {
-				if (wish->kind == BELL_SENDERS)
-					return 1;
-				if (!is_found ||
-				    select_is_before(wish->select,
-						     &ret_spot->key, &best.key))
-					best = *ret_spot;
-				is_found = true;
-			} else if (!meet_is_there(link, ret_spot)) {
+			suited = suits(link, wish, ret_spot);
+			if (!meet_is_there(link, ret_spot))
 				continue;
-			}
+			if (suited < 0)
+				return link_quarantine(link);
+			if (suited && wish->kind == BELL_SENDERS)
+				return 1;
+			if (suited && (!is_found ||
+				       select_is_before(wish->select,
+							&ret_spot->key,
+							&best.key)))
+				best = *ret_spot;
+			is_found |= suited;
 			ret_spot->position++;
 			continue;
 		case CHANGED:
@@ -416,7 +418,7 @@ bool meet_settle(const struct tol_link *link, uint64_t position,
 /* All: the first may be stopped, and each looks for itself. */
 void meet_tell_of_returns(struct tol_link *link)
 {
-	link->futex->wake((uint32_t *)&link->head->receivers + 1, INT_MAX);
+	bell_ring_receivers(link);
 }
 
 /* ---- waiting ---- */
@@ -429,6 +431,12 @@ struct waiting {
 	struct hold own;
 	struct hold_layout *record;
 };
+
+static uint64_t *sleepers_of(const struct waiting *w)
+{
+	return w->waiter->kind == BELL_SENDERS ? &w->link->head->senders
+					       : &w->link->head->receivers;
+}
 
 /* Return: 1 it has met; 0 it has not, and waits no more */
 static int withdraw(struct waiting *w)
@@ -468,8 +476,7 @@ static int look_around(struct waiting *w, int64_t now_ns)
 	if (w->waiter->kind == BELL_SENDERS)
 		return 0;
 	hold_sweep_now_and_then(link, now_ns);
-	return (uint32_t)load_acquire_64(&link->head->returns) !=
-	       w->waiter->returns_seen;
+	return load_acquire_64(&link->head->returns) != w->waiter->returns_seen;
 }
 
 static void spin(struct waiting *w, int64_t now_ns)
@@ -496,24 +503,23 @@ static void spin(struct waiting *w, int64_t now_ns)
 /*
  * On all words that may tell of something. The place's own is the gate: met, or put
  * out of the way, after it was seen for the last time, there is no sleep. asleep is
- * not taken back: the cell may have its next owner by then.
+ * not taken back: the cell may have its next owner by then. What came back is counted
+ * from 1 again once nothing is there: the same count may be of another message. So
+ * @epoch was read before the whole word was looked at: who tells of one raises it.
  */
-static void sleep_in_kernel(struct waiting *w, int64_t now_ns)
+static void sleep_in_kernel(struct waiting *w, int64_t now_ns, uint32_t epoch)
 {
 	struct tol_link *link = w->link;
 	bool is_sender = w->waiter->kind == BELL_SENDERS;
-	uint64_t *sleepers = is_sender ? &link->head->senders
-				       : &link->head->receivers;
 	const struct futex_word words[] = {
 		{ &link->head->bell, 0 },
 		{ &w->record->bell, 0 },
-		{ (uint32_t *)sleepers + 1,
-		  (uint32_t)(load_acquire_64(sleepers) >> 32) },
+		{ (uint32_t *)sleepers_of(w) + 1, epoch },
 		{ &link->head->ended, 0 },
 		{ (uint32_t *)slot_at(link, w->spot.position),
 		  (uint32_t)w->spot.word },
 		{ (const uint32_t *)&link->head->returns,
-		  w->waiter->returns_seen },
+		  (uint32_t)w->waiter->returns_seen },
 	};
 	int64_t deadline_ns = w->waiter->timeout_ns < 0
 				      ? FUTEX_NO_DEADLINE
@@ -549,6 +555,7 @@ static int wait_until_met(struct waiting *w)
 {
 	struct bell_waiter *waiter = w->waiter;
 	int64_t now_ns = w->link->futex->now_ns();
+	uint32_t epoch;
 	int around, met;
 
 	if (waiter->start_ns == 0)
@@ -559,6 +566,7 @@ static int wait_until_met(struct waiting *w)
 		if (!still_waits(w))
 			return withdraw(w);
 		now_ns = w->link->futex->now_ns();
+		epoch = (uint32_t)(load_acquire_64(sleepers_of(w)) >> 32);
 		around = look_around(w, now_ns);
 		if (around != 0) {
 			met = withdraw(w);
@@ -569,7 +577,7 @@ static int wait_until_met(struct waiting *w)
 			continue;
 		}
 		waiter->has_slept = true;
-		sleep_in_kernel(w, now_ns);
+		sleep_in_kernel(w, now_ns, epoch);
 	}
 }
 

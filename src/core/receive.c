@@ -364,17 +364,16 @@ static int meet_back(struct receiving *r, struct bell_waiter *waiter,
 	struct select_key key;
 	struct hold hold;
 
-	waiter->returns_seen = (uint32_t)load_acquire_64(&link->head->returns);
-	if (waiter->returns_seen == 0)
+	waiter->returns_seen = load_acquire_64(&link->head->returns);
+	if ((uint32_t)waiter->returns_seen == 0)
 		return NOTHING;
-	if (!index_is_used(link)) {
-		waiter->returns_seen = 0;
-		return receive_back(r, HOLD_KIND_RETURNED);
-	}
+	/* There is none: the count says so now. */
 	if (hold_find(link, HOLD_KIND_RETURNED, &hold) < 0)
-		waiter->returns_seen = 0;
-	else if (receive_find_held(r, HOLD_KIND_RETURNED, &hold, &key) &&
-		 (!offer || !select_is_before(r->select, &offer->key, &key)))
+		return AGAIN;
+	if (!index_is_used(link))
+		return receive_held(r, HOLD_KIND_RETURNED, &hold);
+	if (receive_find_held(r, HOLD_KIND_RETURNED, &hold, &key) &&
+	    (!offer || !select_is_before(r->select, &offer->key, &key)))
 		return receive_held(r, HOLD_KIND_RETURNED, &hold);
 	return NOTHING;
 }
@@ -414,13 +413,12 @@ static int meet_once(struct receiving *r, struct bell_waiter *waiter,
 		return met;
 	if (load_acquire_32(&link->head->ended))
 		return -ENODATA;
-	if (found == 1)
-		met = check_offer(r, &spot);
-	else
-		met = found == 0 && waiter->timeout_ns == TOL_NOWAIT ? -EAGAIN
-								     : found;
+	/* Nothing at one moment: nobody has come since the look at those who wait. */
+	if (found == 0 && waiter->timeout_ns == TOL_NOWAIT)
+		return meet_is_there(link, &spot) ? NOTHING : AGAIN;
+	met = found == 1 ? check_offer(r, &spot) : found;
 	if (met < 0)
-		return met == -EAGAIN && found == 0 ? NOTHING : met;
+		return met;
 	met = hold_claim(link, &own);
 	if (met < 0)
 		return met;
