@@ -2,8 +2,8 @@
 /*
  * One matrix: every capacity, with calls that do not wait, wait a time or for ever,
  * bodies of every kind, copied or in place, of one and of several senders, to one
- * and to several receivers. In each cell every message arrives once, whole, and each
- * sender's in order; what is full or empty says so; nothing is left over. It
+ * and to several receivers, in turn, selected by tag, or by priority. In each cell
+ * every message arrives once, whole, and each sender's in order; what is full or empty says so; nothing is left over. It
  * knows the library by its header alone.
  */
 #include <dirent.h>
@@ -30,6 +30,8 @@ static const size_t sizes[] = { 0, 24, 5000, LARGE_BYTES };
 static const int many[] = { 1, SENDERS_MAX };
 
 enum wait { NOWAIT, TIMED, FOREVER, WAITS_COUNT };
+enum turn { IN_TURN, SELECTED, BY_PRIORITY, TURNS_COUNT };
+#define PRIORITIES 3
 
 /* One cell. Of two that only try, none waits: with capacity 0 one side does. */
 static struct cell {
@@ -37,6 +39,7 @@ static struct cell {
 	enum wait send_wait, recv_wait;
 	size_t size_bytes;
 	bool in_place;
+	enum turn turn;
 	int senders, receivers;
 	int messages;		/* of each sender */
 } cell;
@@ -88,11 +91,26 @@ static bool is_whole(const unsigned char *body, uint64_t tag)
 
 static unsigned char buf[4 * LARGE_BYTES];
 
+/* What a receiver asks for; NULL: whatever comes. */
+static const struct tol_select *selection;
+
+static uint32_t priority_of(uint64_t tag)
+{
+	return cell.turn == BY_PRIORITY ? (uint32_t)tag % PRIORITIES : 0;
+}
+
+static struct tol_send_opts opts_of(uint64_t tag)
+{
+	return (struct tol_send_opts){
+		.tag = tag, .priority = priority_of(tag),
+	};
+}
+
 /* ---- one message ---- */
 
 static int send_copy(struct tol_link *link, uint64_t tag, int64_t timeout_ns)
 {
-	const struct tol_send_opts opts = { .tag = tag };
+	const struct tol_send_opts opts = opts_of(tag);
 
 	write_body(buf, tag);
 	return tol_send_message(link, buf, cell.size_bytes, timeout_ns, &opts);
@@ -100,7 +118,7 @@ static int send_copy(struct tol_link *link, uint64_t tag, int64_t timeout_ns)
 
 static int send_in_place(struct tol_link *link, uint64_t tag, int64_t timeout_ns)
 {
-	const struct tol_send_opts opts = { .tag = tag };
+	const struct tol_send_opts opts = opts_of(tag);
 	struct tol_loan loan;
 	int err = tol_loan(link, cell.size_bytes, &loan);
 
@@ -123,19 +141,23 @@ static int send_one(struct tol_link *link, uint64_t tag, int64_t timeout_ns)
 static int recv_one(struct tol_link *link, uint64_t *ret_tag,
 		    int64_t timeout_ns)
 {
+	const struct tol_take_opts opts = { .select = selection };
 	struct tol_message message;
 	bool whole;
 	ssize_t n;
 	int err;
 
 	if (!cell.in_place) {
-		n = tol_recv_message(link, buf, sizeof(buf), timeout_ns,
-				     &message);
+		n = selection ? tol_recv_select(link, selection, buf,
+						sizeof(buf), timeout_ns,
+						&message)
+			      : tol_recv_message(link, buf, sizeof(buf),
+						 timeout_ns, &message);
 		*ret_tag = message.tag;
 		return n < 0 ? (int)n : n != (ssize_t)cell.size_bytes ||
 						!is_whole(buf, message.tag);
 	}
-	err = tol_take(link, timeout_ns, NULL, &message);
+	err = tol_take(link, timeout_ns, &opts, &message);
 	if (err < 0)
 		return err;
 	*ret_tag = message.tag;
@@ -175,29 +197,66 @@ static int note(uint64_t tag, int64_t *last)
 {
 	uint64_t who = tag >> 32;
 	int64_t number = tag & UINT32_MAX;
+	int64_t *before = &last[who % SENDERS_MAX * PRIORITIES +
+				priority_of(tag)];
 
 	if (who >= (uint64_t)cell.senders || number >= cell.messages)
 		return complain("nobody sent that", (int64_t)tag, 0);
 	if (__atomic_add_fetch(&shared->arrived[who][number], 1,
 			       __ATOMIC_RELAXED) != 1)
 		return complain("twice", number, (int64_t)who);
-	if (cell.receivers == 1 ? number != last[who] + 1
-				: number <= last[who])
-		return complain("out of order", number, last[who]);
-	last[who] = number;
+	if (cell.receivers == 1 && cell.turn != BY_PRIORITY
+		    ? number != *before + 1 : number <= *before)
+		return complain("out of order", number, *before);
+	*before = number;
 	return 0;
 }
 
+/* One alone gets all, by a range; of several each has its numbers. */
+static void select_own(uint64_t self)
+{
+	static uint64_t tags[TOL_SELECT_TAGS_MAX];
+	static struct tol_select own;
+
+	selection = NULL;
+	if (cell.turn != SELECTED)
+		return;
+	own = (struct tol_select){
+		.by = TOL_SELECT_TAG_RANGE, .last_tag = UINT64_MAX,
+	};
+	selection = &own;
+	if (cell.receivers == 1)
+		return;
+	own.by = TOL_SELECT_TAGS;
+	own.tags = tags;
+	for (uint64_t who = 0; who < (uint64_t)cell.senders; who++)
+		for (uint64_t i = self; i < (uint64_t)cell.messages;
+		     i += (uint64_t)cell.receivers)
+			tags[own.tags_count++] = who << 32 | i;
+}
+
+/* Of the test's own, which has sent all there are. */
+static void select_all(void)
+{
+	static const struct tol_select all = {
+		.by = TOL_SELECT_TAG_NOT, .first_tag = UINT64_MAX,
+	};
+
+	selection = cell.turn == SELECTED ? &all : NULL;
+}
+
 /* Until the end, which the test says. */
-static int receiver(void *unused)
+static int receiver(void *context)
 {
 	int64_t timeout_ns = timeout_of(cell.recv_wait);
-	int64_t last[SENDERS_MAX] = { -1, -1, -1 };
+	int64_t last[SENDERS_MAX * PRIORITIES];
 	struct tol_link *link;
 	uint64_t tag;
 	int err = tol_open(&link, "box", NULL);
 
-	(void)unused;
+	for (size_t i = 0; i < COUNT(last); i++)
+		last[i] = -1;
+	select_own((uint64_t)(uintptr_t)context);
 	if (err < 0)
 		return complain("open", err, 0);
 	for (;;) {
@@ -254,13 +313,15 @@ static int receiver_of_thresholds(void *unused)
 static const char *name_of_cell(void)
 {
 	static const char *const waits[] = { "tries", "a while", "for ever" };
-	static char name[160];
+	static const char *const turns[] = { "in turn", "selected",
+					     "by priority" };
+	static char name[200];
 
 	snprintf(name, sizeof(name), "capacity %lld, sends %s, receives %s, "
-		 "%zu bytes, %s, %d to %d", (long long)cell.capacity,
+		 "%zu bytes, %s, %s, %d to %d", (long long)cell.capacity,
 		 waits[cell.send_wait], waits[cell.recv_wait], cell.size_bytes,
-		 cell.in_place ? "in place" : "copied", cell.senders,
-		 cell.receivers);
+		 cell.in_place ? "in place" : "copied", turns[cell.turn],
+		 cell.senders, cell.receivers);
 	return name;
 }
 
@@ -303,10 +364,13 @@ static uint64_t check_bounds(struct tol_link *link)
 		is(send_one(link, sent, TOL_NOWAIT), -EAGAIN);
 		is(send_one(link, sent, TOL_MSECS(1)), -ETIMEDOUT);
 	}
-	for (uint64_t i = 0; i < sent; i++) {
-		is(recv_one(link, &tag, timeout_of(cell.recv_wait)), 0);
-		is(tag, i);
-	}
+	for (uint32_t priority = PRIORITIES; priority-- > 0;)
+		for (uint64_t i = 0; i < sent; i++) {
+			if (priority_of(i) != priority)
+				continue;
+			is(recv_one(link, &tag, timeout_of(cell.recv_wait)), 0);
+			is(tag, i);
+		}
 	is(recv_one(link, &tag, TOL_NOWAIT), -EAGAIN);
 	return sent;
 }
@@ -350,9 +414,10 @@ static void run_cell(void)
 	memset(shared, 0, sizeof(*shared));
 	is(tol_mailbox_create("box", cell.capacity, NULL), 1);
 	is(tol_open(&link, "box", NULL), 0);
+	select_all();
 	sent = check_bounds(link);
 	for (int i = 0; i < cell.receivers; i++)
-		receivers[i] = support_fork(receiver, NULL);
+		receivers[i] = support_fork(receiver, (void *)(uintptr_t)i);
 	for (int i = 0; i < cell.senders; i++)
 		senders[i] = support_fork(sender, (void *)(uintptr_t)i);
 	for (int i = 0; i < cell.senders; i++)
@@ -372,6 +437,9 @@ static void run_cells(enum wait send_wait, enum wait recv_wait)
 	cell.recv_wait = recv_wait;
 	for (size_t i = 0; i < COUNT(sizes) * COUNT(many) * COUNT(many); i++) {
 		cell.size_bytes = sizes[i % COUNT(sizes)];
+		/* The turn is the same for bodies in the mailbox's memory. */
+		if (cell.turn != IN_TURN && i % COUNT(sizes) % 2 == 0)
+			continue;
 		cell.senders = many[i / COUNT(sizes) % COUNT(many)];
 		cell.receivers = many[i / COUNT(sizes) / COUNT(many)];
 		cell.messages = cell.size_bytes == LARGE_BYTES ? 3
@@ -382,7 +450,7 @@ static void run_cells(enum wait send_wait, enum wait recv_wait)
 
 START_TEST(cells)
 {
-	size_t i = (size_t)_i;
+	size_t i = (size_t)_i % (COUNT(capacities) * WAITS_COUNT * 2);
 	enum wait wait = (enum wait)(i / COUNT(capacities) % WAITS_COUNT);
 
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
@@ -390,6 +458,8 @@ START_TEST(cells)
 	ck_assert_ptr_ne(shared, MAP_FAILED);
 	cell.capacity = capacities[i % COUNT(capacities)];
 	cell.in_place = i / COUNT(capacities) / WAITS_COUNT;
+	cell.turn = (enum turn)((size_t)_i / (COUNT(capacities) * WAITS_COUNT *
+					      2));
 	if (cell.capacity == 0 && wait == NOWAIT) {
 		run_cells(NOWAIT, FOREVER);
 		run_cells(FOREVER, NOWAIT);
@@ -435,7 +505,8 @@ int main(void)
 	TCase *tests = support_tcase("matrix");
 
 	tcase_add_loop_test(tests, cells, 0,
-			    (int)(COUNT(capacities) * WAITS_COUNT * 2));
+			    (int)(COUNT(capacities) * WAITS_COUNT * 2 *
+				  TURNS_COUNT));
 	tcase_add_loop_test(tests, thresholds, 0, (int)COUNT(capacities) * 2);
 	suite_add_tcase(suite, tests);
 	return support_run(suite);
