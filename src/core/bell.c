@@ -148,7 +148,8 @@ static void call_to_watch(struct tol_link *link)
 	cas_32(&link->head->unwatched, &seen, seen & ~1u);
 }
 
-static void settle_queue(struct tol_link *link)
+static inline __attribute__((always_inline)) void
+settle_queue(struct tol_link *link)
 {
 	struct ring_message message;
 	struct ring_room room;
@@ -174,7 +175,7 @@ static void settle_queue(struct tol_link *link)
 }
 
 /* All: who wants another one than is there would keep the wake. */
-static void ring_for_dead(struct tol_link *link)
+static inline void ring_for_dead(struct tol_link *link)
 {
 	uint64_t *sleepers = &link->head->dead_receivers;
 	uint64_t seen;

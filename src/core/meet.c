@@ -116,18 +116,16 @@ static bool finish(const struct tol_link *link, uint64_t *slot, uint64_t word)
 	return true;
 }
 
-/* Is the owner of a claim gone? Without the kernel's mark its lock is asked. */
-static bool is_dead(struct tol_link *link, uint32_t cell)
+/* Without the kernel's mark its lock is asked. */
+static __attribute__((noinline)) bool is_owner_gone(struct tol_link *link,
+						    uint32_t cell)
 {
-	uint32_t waiter = load_acquire_32(&link->hold_records[cell].waiter);
 	struct hold hold;
 	struct presence found;
 	bool is_gone;
 	int fd;
 
-	if (waiter & ROBUST_OWNER_DIED)
-		return true;
-	if (waiter != 0 || !hold_look_at(link, cell, &hold))
+	if (!hold_look_at(link, cell, &hold))
 		return false;
 	fd = link_reopen(link);
 	if (fd < 0)
@@ -136,6 +134,16 @@ static bool is_dead(struct tol_link *link, uint32_t cell)
 		  presence_find(fd, hold_owner(hold.word), 1, &found) == 0;
 	sys_close(fd);
 	return is_gone;
+}
+
+/* Is the owner of a claim gone? */
+static inline bool is_dead(struct tol_link *link, uint32_t cell)
+{
+	uint32_t waiter = load_acquire_32(&link->hold_records[cell].waiter);
+
+	if (__builtin_expect(waiter == 0, 0))
+		return is_owner_gone(link, cell);
+	return waiter & ROBUST_OWNER_DIED;
 }
 
 /*
@@ -155,7 +163,8 @@ static bool take_away(const struct tol_link *link, const struct meet_spot *spot,
 enum finding { WAITS, PASSED, LAST, CHANGED, NONSENSE };
 
 /* Who waits at a position, or nobody any more, or nobody yet. */
-static enum finding look_at(struct tol_link *link, struct meet_spot *spot)
+static inline __attribute__((always_inline)) enum finding
+look_at(struct tol_link *link, struct meet_spot *spot)
 {
 	uint64_t *slot = slot_at(link, spot->position);
 	int64_t ahead;
@@ -292,8 +301,9 @@ static int suits(struct tol_link *link, const struct meet_wish *wish,
 }
 
 /* A sender meets the first who wants its message, a receiver the best. */
-static int look_for_best(struct tol_link *link, const struct meet_wish *wish,
-			 struct meet_spot *ret_spot)
+static __attribute__((noinline)) int
+look_for_best(struct tol_link *link, const struct meet_wish *wish,
+	      struct meet_spot *ret_spot)
 {
 	struct meet_spot best;
 	bool is_found = false, is_first = true;
