@@ -3,8 +3,8 @@
  * One matrix: every capacity, with calls that do not wait, wait a time or for ever,
  * bodies of every kind, copied or in place, of one and of several senders, to one
  * and to several receivers, in turn, selected by tag, or by priority. In each cell
- * every message arrives once, whole, and each sender's in order; what is full or empty says so; nothing is left over. It
- * knows the library by its header alone.
+ * every message arrives once, whole, and each sender's in order; what is full or
+ * empty says so; nothing is left over. It knows the library by its header alone.
  */
 #include <dirent.h>
 #include <errno.h>
