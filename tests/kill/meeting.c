@@ -190,6 +190,100 @@ static void resumed_gave_up(void)
 	check_meeting();
 }
 
+/* ---- with a selection: others wait, on both sides, whom it does not suit ---- */
+
+#define WANTED_TAG 7u
+
+static ssize_t select_by(struct tol_link *link, uint64_t tag,
+			 int64_t timeout_ns)
+{
+	const struct tol_select select = {
+		.by = TOL_SELECT_TAG_RANGE, .first_tag = tag, .last_tag = tag,
+	};
+	struct tol_message message;
+
+	return tol_recv_select(link, &select, scratch(), 8, timeout_ns,
+			       &message);
+}
+
+static void op_select_forever(void)
+{
+	shared->result = select_by(link_victim, WANTED_TAG, TOL_FOREVER);
+}
+
+/* What sleepers send has no tag. */
+static void op_select_untagged(void)
+{
+	shared->result = select_by(link_victim, 0, TOL_NOWAIT);
+}
+
+static int send_wanted(struct tol_link *link, int64_t timeout_ns)
+{
+	const struct tol_send_opts opts = { .tag = WANTED_TAG };
+
+	return tol_send_message(link, "wanted..", 8, timeout_ns, &opts);
+}
+
+/* What it does not want waits beside it; then what it wants. */
+static void put_wanted(void)
+{
+	start_sleeping_sender(0);
+	must_be(send_wanted(link_here, TOL_NOWAIT), 0);
+}
+
+/* The other one still waits, and is met. */
+static void meet_the_other(void)
+{
+	uint64_t number = 0;
+
+	must_be(tol_recv(link_here, &number, 8, TOL_NOWAIT), 8);
+	must_be((int64_t)number, SLEEPERS_NUMBER);
+	must_be(end_sleeper(0), 0);
+}
+
+/* What it had met comes back, once, unless it was done with it. */
+static bool check_selected(void)
+{
+	ssize_t n = select_by(link_here, WANTED_TAG, TOL_NOWAIT);
+
+	must(n == -EAGAIN || (n == 8 && has_acted));
+	must_be(select_by(link_here, WANTED_TAG, TOL_NOWAIT), -EAGAIN);
+	if (has_acted)
+		meet_the_other();
+	check_meeting();
+	return has_acted && n == -EAGAIN;
+}
+
+static pid_t wanted_pid;
+
+static int send_wanted_forever(int index)
+{
+	struct tol_link *link = NULL;
+
+	(void)index;
+	return tol_open(&link, "box", NULL) < 0 ||
+	       send_wanted(link, TOL_FOREVER) < 0;
+}
+
+/* One that it wants comes once others have met, or has come. */
+static void others_pass_it_by(void)
+{
+	if (has_acted)
+		meet_the_other();
+	others_meet();
+	if (!has_acted)
+		wanted_pid = start_child(send_wanted_forever, 1);
+}
+
+static void resumed_selects(void)
+{
+	must_be(shared->result, 8);
+	if (!has_acted)
+		must_be(end_child(wanted_pid), 0);
+	must_be(select_by(link_here, WANTED_TAG, TOL_NOWAIT), -EAGAIN);
+	check_meeting();
+}
+
 #define MEETS(name_, op_)						\
 	.name = name_, .size_bytes = 8, .prepare = open_victim, .op = op_
 #define GIVES_UP(name_, op_)						\
@@ -215,5 +309,14 @@ const struct scenario meeting_scenarios[] = {
 	{ MEETS("recv, asleep, then met", op_recv_forever),
 	  .set_up = make_meeting, .act = put, .check = check_waited,
 	  .flip = "hold_ack" },
+	{ MEETS("recv with a selection, meeting one that waits",
+		op_select_untagged),
+	  .set_up = meeting_and_sender, .check = check_recv_meets,
+	  .flip = "meet_match", .others = others_meet_sender,
+	  .resumed = resumed_meets, .variants = 1 },
+	{ MEETS("recv with a selection, asleep, then met", op_select_forever),
+	  .set_up = make_meeting, .act = put_wanted, .check = check_selected,
+	  .flip = "hold_ack", .others = others_pass_it_by,
+	  .resumed = resumed_selects, .variants = 1 },
 	{ .name = NULL },
 };
