@@ -7,7 +7,11 @@
  * touches shared memory is one step here. What a killed one held comes back by
  * what hold.pml is about; here it is RETURNED and whoever receives looks there first.
  *
- * Claims: those who wait are of one side; who is met waited longest; a send that
+ * With SELECT messages are of two kinds and receivers want one of them: both sides may
+ * wait at once.
+ *
+ * Claims: who waits suits nobody who waits on the other side (without SELECT: there
+ * is nobody); who is met waited longest of those who suit; a send that
  * succeeds is received once, one that fails never; a receiver that fails
  * has received nothing; when all is still nobody sleeps who has been met (after
  * a stop: once the next call was made), and whoever waits is met by the next one;
@@ -38,11 +42,24 @@
 #define SLOTS 2
 #endif
 
+#ifndef SHIFT
+#define SHIFT 0		/* the first receiver wants that kind */
+#endif
+
 #define N	(NS + NR)
 #define CELLS	(N + NR + 1)
 #define PROBE	N
 #define MESSAGES (NS * CALLS + 1)
 #define NONE	7
+
+#define ANY 2
+#ifdef SELECT
+#define WANT(p) ((p) == PROBE -> ANY : \
+		 ((p) < NS -> (p) % 2 : ((p) - NS + SHIFT) % 2))
+#else
+#define WANT(p) ANY
+#endif
+#define SUIT(a, b) ((a) == (b) || (a) == ANY || (b) == ANY)
 
 /* to: of a POINT, the cell it points to */
 #define WORD(s, o, g, to) ((s) + 8 * (o) + 64 * (g) + 1024 * (to))
@@ -69,6 +86,7 @@
 
 int cell[CELLS];
 byte pos[CELLS], msg[CELLS];	/* records */
+byte want[CELLS];		/* the kind of a message, or that is wanted */
 bit asleep[CELLS], marked[CELLS];
 byte waiter[CELLS];
 int place[SLOTS] = 1;		/* EMPTY of lap 0 */
@@ -263,11 +281,23 @@ inline look(mine, others)
 			:: else
 			fi
 		:: LAP(w) == at / SLOTS && WAITS(w) && !marked[WHO_WAITS(w)] ->
+#ifdef SELECT
+			c = want[WHO_WAITS(w)];
+			if
+			:: place[at % SLOTS] == w && IS(w) == others &&
+			   SUIT(c, WANT(who)) -> found = 1; break
+			:: place[at % SLOTS] == w && !(IS(w) == others &&
+			   SUIT(c, WANT(who))) -> has_own = 1; at++
+			:: place[at % SLOTS] != w
+			fi;
+			c = 0
+#else
 			if
 			:: IS(w) == mine -> has_own = 1; at++
 			:: IS(w) == others && has_own -> has_own = 0; at = head
 			:: IS(w) == others && !has_own -> found = 1; break
 			fi
+#endif
 		fi;
 		w = place[at % SLOTS]
 	od;
@@ -297,13 +327,17 @@ inline unclaim()
 	has_claim = 0; own = 0; own_word = 0; ok = 0
 }
 
-/* The first of those who wait, of any living one: nobody is passed over. */
-inline check_turn(p)
+/* The first of those who wait and suit, and live: nobody is passed over. */
+inline check_turn(p, others)
 {
 	c = 0;
 	do
 	:: c < SLOTS ->
 		assert(!(WAITS(place[c]) && !marked[WHO_WAITS(place[c])] &&
+#ifdef SELECT
+			 IS(place[c]) == others &&
+			 SUIT(want[WHO_WAITS(place[c])], WANT(who)) &&
+#endif
 			 LAP(place[c]) * SLOTS + c < p));
 		c++
 	:: else -> break
@@ -315,7 +349,8 @@ inline check_sides(others)
 {
 	c = 0;
 	do
-	:: c < SLOTS -> assert(IS(place[c]) != others); c++
+	:: c < SLOTS -> assert(IS(place[c]) != others ||
+			       !SUIT(want[WHO_WAITS(place[c])], WANT(who))); c++
 	:: else -> break
 	od;
 	c = 0
@@ -331,7 +366,7 @@ inline match(mine)
 	d_step {
 		if
 		:: place[at % SLOTS] == w ->
-			check_turn(at);
+			check_turn(at, (mine == OFFER -> REQUEST : OFFER));
 			place[at % SLOTS] = w2; met = 1
 		:: else -> met = 0
 		fi
@@ -356,6 +391,19 @@ inline wait(mine, others)
 	w2 = (mine == OFFER -> PLACE(OFFER, at / SLOTS, own, NONE)
 			    : PLACE(REQUEST, at / SLOTS, NONE, own));
 	met = 0;
+#ifdef BUG_NEXT_PLACE
+	d_step {
+		if
+		:: place[at % SLOTS] != w &&
+		   place[(at + 1) % SLOTS] == PLACE(EMPTY, (at + 1) / SLOTS, 0, 0) ->
+			at++; pos[own] = at; w = place[at % SLOTS];
+			w2 = (mine == OFFER ->
+				PLACE(OFFER, at / SLOTS, own, NONE) :
+				PLACE(REQUEST, at / SLOTS, NONE, own))
+		:: else
+		fi
+	}
+#endif
 	d_step {
 		if
 		:: place[at % SLOTS] == w ->
@@ -519,7 +567,8 @@ inline receive_back()
 	d_step {
 		c = 0;
 		do
-		:: c < CELLS && STATE(cell[c]) != RETURNED -> c++
+		:: c < CELLS && !(STATE(cell[c]) == RETURNED &&
+				  SUIT(want[c], WANT(who))) -> c++
 		:: else -> break
 		od;
 		skip
@@ -563,7 +612,8 @@ inline send(m, may_wait)
 		:: !has_claim -> claim(); FATE
 		:: else
 		fi;
-		d_step { pos[own] = at; msg[own] = m; asleep[own] = 0 };
+		d_step { pos[own] = at; msg[own] = m; asleep[own] = 0;
+			 want[own] = WANT(who) };
 		if
 		:: found -> match(OFFER)
 		:: else -> wait(OFFER, REQUEST)
@@ -602,7 +652,7 @@ inline recv(may_wait)
 		fi;
 		claim();
 		FATE;
-		d_step { pos[own] = at; asleep[own] = 0 };
+		d_step { pos[own] = at; asleep[own] = 0; want[own] = WANT(who) };
 		if
 		:: found -> match(REQUEST)
 		:: else -> wait(REQUEST, OFFER)
@@ -619,6 +669,7 @@ inline recv(may_wait)
 			w = cell[at];
 			assert(STATE(w) == HELD && OWNER(w) == who);
 			d_step {
+				assert(SUIT(want[at], WANT(who)));
 				assert(cell[at] == w);
 				note_received(msg[at]);
 				cell[at] = WORD(FREE, 0, GRANT(w), 0)
