@@ -85,8 +85,13 @@ static bool copy_tables(struct copy *copy)
 	uint64_t nodes = index_value(copy->head.nodes_high) +
 			 (uint64_t)INDEX_NODES_PER_ENTRY;
 
+	/* Nor can there be more than the file has memory for. */
 	if (entries > g->entries_max + UINT64_C(1) ||
-	    nodes > (g->entries_max + UINT64_C(1)) * INDEX_NODES_PER_ENTRY) {
+	    nodes > (g->entries_max + UINT64_C(1)) * INDEX_NODES_PER_ENTRY ||
+	    entries * sizeof(*copy->entries) >
+		    copy->exam->st.memory_bytes + MAILBOX_PAGE_BYTES ||
+	    nodes * sizeof(*copy->nodes) >
+		    copy->exam->st.memory_bytes + MAILBOX_PAGE_BYTES) {
 		note(copy->exam, "its size makes no sense");
 		return false;
 	}

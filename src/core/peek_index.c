@@ -48,7 +48,8 @@ int peek_moved(int fd, const struct mailbox_geometry *geometry,
 		if (index.received_count > index.moved_below ||
 		    index.moved_below - index.received_count >
 			    geometry->entries_max ||
-		    index_value(index.entries_high) > geometry->entries_max)
+		    index_value(index.entries_high) > geometry->entries_max ||
+		    index_value(index.entries_high) > index.entries_backed)
 			continue;
 		*ret_moved = (struct peek_moved){
 			.moved_below = index.moved_below,

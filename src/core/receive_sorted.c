@@ -171,6 +171,8 @@ static int try_once(struct sorted *s)
 	err = change_prepare(link);
 	if (err == 0)
 		err = receive_locked(s);
+	else if (!s->r->select && index_count(link) == 0)
+		err = receive_unmoved(s);
 	lock_leave(&link->index_lock, entered);
 	return err;
 }
