@@ -212,7 +212,7 @@ static void draw_axes(FILE *file)
 		"messages queued that are not wanted</text>\n",
 		LEFT + WIDTH / 2, TOP + HEIGHT + 38);
 	fprintf(file, "<text x=\"%.1f\" y=\"24\">time of one receive of the one "
-		"that is, median</text>\n", LEFT);
+		"that is wanted, median</text>\n", LEFT);
 }
 
 static void draw_curve(FILE *file, const struct curve *curve, int number)
