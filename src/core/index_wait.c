@@ -466,12 +466,16 @@ void index_wait_drop_all_of(struct tol_link *link, uint32_t number)
 	if (!index_is_used(link))
 		return;
 	entered = lock_enter(&link->index_lock);
-	for (uint32_t i = 0; i < high; i++) {
-		uint64_t owner = load_acquire_64(&link->waiters[i].owner);
+	/* Without memory for it a place stays until it is named. */
+	if (change_prepare(link) == 0) {
+		for (uint32_t i = 0; i < high; i++) {
+			uint64_t owner =
+				load_acquire_64(&link->waiters[i].owner);
 
-		if ((uint32_t)owner == number + 1 && change_prepare(link) == 0)
-			leave(link, &link->waiters[i], owner);
+			if ((uint32_t)owner == number + 1)
+				leave(link, &link->waiters[i], owner);
+		}
+		index_ring_named(link);
 	}
-	index_ring_named(link);
 	lock_leave(&link->index_lock, entered);
 }
