@@ -906,6 +906,74 @@ TOL_API ssize_t tol_purge(struct tol_link *link);
  */
 TOL_API int tol_resize(struct tol_link *link, uint64_t capacity_msgs);
 
+/* ---- links: in an event loop, and many at once ----------------------------- */
+
+/**
+ * tol_descriptor - a descriptor that is readable when a call need not wait
+ * @link: a link that may do that
+ * @direction: TOL_RECV or TOL_SEND; each has a descriptor of its own
+ *
+ * For poll(2), select(2), epoll(7) level- or edge-triggered, io_uring, and every
+ * event loop: readable (POLLIN), also for TOL_SEND, while a receive or a send
+ * with TOL_NOWAIT would do something or has an error to report; stays so until a
+ * call on the link finds nothing to do. So: when it is readable call with TOL_NOWAIT,
+ * once or until -EAGAIN; edge-triggered until -EAGAIN. At times it is readable and
+ * the call says -EAGAIN: another receiver was faster, or somebody died. It is
+ * readable when any message is there, also for those who select.
+ * All who poll a mailbox become ready at a message, as with a pipe; with capacity 0
+ * TOL_RECV is when a sender waits in a call, and TOL_SEND when a receiver does.
+ *
+ * Until the first call of this kind nobody pays for it. The descriptor is the same
+ * each time, close-on-exec and the link's: do not read it or close it, tol_close()
+ * does. Once it was closed all the same (closefrom(3)) the next call makes a new
+ * one. It takes three descriptors, a socket in the space, and for all links of a
+ * process one instance of inotify(7), by which the kernel tells that others died; where
+ * there are no more of these it is readable 200 times a second instead.
+ * Those who send must still be able to reach the space by its path.
+ *
+ * Return: the descriptor; -EPERM the link was not opened for that; -EINVAL;
+ *	-EMFILE, -ENFILE, -ENOSPC, -ENOMEM; -EACCES no right to make a file in the
+ *	space, or no /proc; -ECHILD; -EIDRM, -EBADMSG; errors of the space
+ * Thread: MT-Safe	Signal: AS-Unsafe	Blocks: no
+ * Fork: -ECHILD in the child; its copy may be closed, and polls for nothing
+ * Crash: of the caller: nothing is left but the socket, for tol_space_clean()
+ * Source: mq_open(3) on Linux, where a mailbox is a descriptor
+ */
+TOL_API int tol_descriptor(struct tol_link *link, unsigned int direction);
+
+struct tol_wait {
+	struct tol_link *link;	/* NULL: passed over, not ready */
+	unsigned int wanted;	/* TOL_RECV, TOL_SEND or both */
+	unsigned int ready;	/* of these; written by tol_wait() */
+};
+
+/**
+ * tol_wait - wait until a call on one of many links need not
+ * @waits: [count]; a link may be there more than once
+ * @timeout_ns: TOL_NOWAIT, TOL_FOREVER or a time to wait
+ *
+ * A link is ready under the conditions of tol_descriptor(), in the order in which
+ * they are given and all that are; to be fair serve each that is ready once, with
+ * TOL_NOWAIT, before the next call. Ready is also who has an error to report.
+ * Looks for a short, adaptive time and then sleeps, for all links at once and any
+ * number of them: no descriptor for each.
+ * Two that both only wait so, one to send and one to receive with capacity 0, do not
+ * meet: one of them has to be in a call. (So it is in occam, where a choice
+ * is among inputs.)
+ *
+ * Return: how many are ready, 1 or more; -EAGAIN none (TOL_NOWAIT); -ETIMEDOUT none
+ *	all the time; -EPERM a link is not open for what is wanted; -EINVAL;
+ *	-ECHILD a link of the parent process; -EMFILE, -ENFILE, -ENOMEM, -ENOSPC;
+ *	-EACCES no right to make a file in the space, or no /proc. Nothing has
+ *	happened to any message
+ * Thread: MT-Safe	Signal: AS-Unsafe; goes on after EINTR
+ * Fork: -ECHILD in the child
+ * Blocks: while none is ready, at most @timeout_ns
+ * Crash: as for tol_descriptor()
+ * Source: poll(2); ALT of occam, select of Go, which take one as well
+ */
+TOL_API int tol_wait(struct tol_wait *waits, size_t count, int64_t timeout_ns);
+
 /* ---- segments ------------------------------------------------------------ */
 
 /*

@@ -39,6 +39,7 @@ int sys_close(int fd);
 int sys_stat_fd(int fd, struct sys_stat *ret_stat);
 int sys_stat_at(int dir_fd, const char *name, struct sys_stat *ret_stat);
 int sys_unlink(int dir_fd, const char *name);
+int sys_touch(int dir_fd, const char *name);
 int sys_rename_new(int dir_fd, const char *from, const char *to);
 int sys_rename_exchange(int dir_fd, const char *one, const char *other);
 int sys_link_named(int dir_fd, const char *from, const char *to);

@@ -36,6 +36,7 @@
 #include "core/index.h"
 #include "core/index_wait.h"
 #include "core/meet.h"
+#include "core/polling.h"
 #include "core/tap.h"
 
 /* Sleeping where nobody may come to wake: without the kernel's help, or while
@@ -190,6 +191,13 @@ void bell_settle_slow(struct tol_link *link)
 {
 	settle_queue(link);
 	ring_for_dead(link);
+	watch_settle(link);
+}
+
+void bell_update_polling(const struct bell_waiter *waiter)
+{
+	polling_update(waiter->link, waiter->kind == BELL_SENDERS ? WATCH_SEND
+								  : WATCH_RECV);
 }
 
 /*
@@ -204,6 +212,7 @@ static void settle_before_sleep(struct bell_waiter *waiter)
 	}
 	fence_after_rmw();
 	settle_queue(waiter->link);
+	watch_settle(waiter->link);
 }
 
 void bell_ring_all(struct mailbox_layout *head, const struct futex_ops *futex)

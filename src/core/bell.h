@@ -69,7 +69,10 @@ bool bell_is_over(struct bell_waiter *waiter, int64_t now_ns);
 /* What it has learnt about looking before it sleeps. */
 struct spin *bell_spin_of(const struct bell_waiter *waiter);
 
-/* For bell_settle(): somebody sleeps, or did. */
+/* For bell_end(): the link has a descriptor that may have to become unready. */
+void bell_update_polling(const struct bell_waiter *waiter);
+
+/* For bell_settle(): somebody sleeps or polls, or did. */
 void bell_settle_slow(struct tol_link *link);
 
 /*
@@ -81,6 +84,7 @@ static inline void bell_settle(struct tol_link *link)
 	fence_after_rmw();
 	if (__builtin_expect(
 		    link->is_meeting |
+			    (load_relaxed_32(&link->head->polled) & POLLED_MASK) |
 			    (uint32_t)(load_relaxed_64(&link->head->receivers) |
 				       load_relaxed_64(&link->head->senders) |
 				       load_relaxed_64(
@@ -95,6 +99,8 @@ static inline void bell_end(struct bell_waiter *waiter)
 	if (waiter->is_announced)
 		bell_retract(waiter);
 	bell_settle(waiter->link);
+	if (__builtin_expect(waiter->link->polling != NULL, 0))
+		bell_update_polling(waiter);
 	inside_leave_by(waiter->link, waiter->inside);
 	robust_disarm(waiter->armed);
 	if (waiter->has_slept)

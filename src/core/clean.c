@@ -19,6 +19,7 @@
 #include "core/pool.h"
 #include "core/space.h"
 #include "core/tap.h"
+#include "core/watch.h"
 
 struct clean {
 	struct space space;
@@ -129,6 +130,10 @@ static int clean_hidden(const char *name, void *context)
 	} else if (tap_is_remnant(&clean->space, name)) {
 		tell(clean, name, "tap of a dead process removed",
 		     st.memory_bytes);
+		if (!clean->dry_run)
+			sys_unlink(clean->space.fd, name);
+	} else if (watch_socket_is_remnant(&clean->space, name)) {
+		tell(clean, name, "socket of a dead process removed", 0);
 		if (!clean->dry_run)
 			sys_unlink(clean->space.fd, name);
 	} else if (body_file_parse(name, &parsed) &&

@@ -60,7 +60,7 @@ static uint64_t make_holder(uint64_t seen, uint32_t number_plus_1)
 static bool is_dead(struct tol_link *link, uint32_t number)
 {
 	struct presence found;
-	int fd = link_reopen(link);
+	int fd = link_reopen(link, false);
 	bool is_gone = false;
 
 	if (fd >= 0) {

@@ -248,6 +248,12 @@ static void lower_due(struct tol_link *link, int64_t deadline_ns)
 	} while (!cas_64(due, &seen, make_due(next, seen)));
 }
 
+bool hold_due_is_before(uint64_t due, uint64_t other)
+{
+	return due_ms(due) != 0 &&
+	       (due_ms(other) == 0 || due_ms(due) < due_ms(other));
+}
+
 int64_t hold_due_ns(const struct tol_link *link)
 {
 	uint64_t ms = due_ms(load_acquire_64(&link->head->lease_due));
@@ -667,7 +673,7 @@ static bool is_dead(struct tol_link *link, struct census *census,
 	if (number == link->number || census->is_alive[number / 64] & bit)
 		return false;
 	if (census->fd == -1)
-		census->fd = link_reopen(link);
+		census->fd = link_reopen(link, false);
 	if (census->fd < 0)
 		return false;
 	if (presence_find(census->fd, number, 1, &found) == 0)

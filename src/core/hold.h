@@ -134,6 +134,9 @@ bool hold_is_any_owned(const struct tol_link *link);
 /* When the first lease may end, on CLOCK_MONOTONIC; INT64_MAX never. */
 int64_t hold_due_ns(const struct tol_link *link);
 
+/* Of two values that lease_due had: is there a lease that ends before the other's? */
+bool hold_due_is_before(uint64_t due, uint64_t other);
+
 /* Is a body of these units held? */
 bool hold_pins(const struct tol_link *link, uint64_t unit,
 	       uint64_t units_count);

@@ -304,7 +304,7 @@ static bool is_owner_gone(struct tol_link *link, uint64_t owner)
 	if ((uint32_t)owner == 0 || number >= MAILBOX_PARTICIPANTS_MAX ||
 	    number == link->number)
 		return false;
-	fd = link_reopen(link);
+	fd = link_reopen(link, false);
 	if (fd < 0)
 		return false;
 	is_gone = presence_find(fd, number, 1, &found) == 0;

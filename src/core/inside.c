@@ -19,7 +19,7 @@ static bool is_dead(struct looks *looks, uint32_t number)
 	struct presence found;
 
 	if (looks->fd == -1)
-		looks->fd = link_reopen(looks->link);
+		looks->fd = link_reopen(looks->link, false);
 	return looks->fd >= 0 &&
 	       presence_find(looks->fd, number, 1, &found) == 0;
 }

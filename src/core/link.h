@@ -24,6 +24,7 @@
 
 struct change;
 struct look_list;
+struct polling;
 struct tap;
 
 /* Where copies of messages go. */
@@ -92,6 +93,8 @@ struct tol_link {
 	struct tap_outlet outlets[TAPS_MAX];
 	bool is_outlet;
 	struct tap *tap;		/* of NAME:tap */
+
+	struct polling *polling;	/* or NULL: nobody polls it */
 
 	/* Changes of the index by this link; see change.h. */
 	struct lock index_lock;

@@ -16,6 +16,7 @@
 #include "core/mailbox_make.h"
 #include "core/look_list.h"
 #include "core/participant.h"
+#include "core/polling.h"
 #include "core/peek.h"
 #include "core/ring.h"
 #include "core/space.h"
@@ -372,6 +373,7 @@ void link_free(struct tol_link *link)
 	pool_fini(link);
 	if (link->head && link->process_number == fork_process_number())
 		sys_unmap(link->head, link->geometry.file_bytes);
+	polling_free(link);
 	free(link->change);
 	look_list_free(link->look_list);
 	free(link->space_path);
@@ -549,6 +551,7 @@ void tol_close(struct tol_link *link)
 			    TRIM_FROM_CHUNKS &&
 		    participant_is_alone(link))
 			pool_trim(link);
+		polling_end(link);
 		participant_leave(link);
 	}
 	link_free(link);

@@ -22,11 +22,14 @@
 #include "core/index.h"
 #include "core/receive.h"
 #include "core/send.h"
+#include "core/watch.h"
 
 /* Killed before this, one who sleeps is woken by the kernel and tells the others. */
 static void tell_all(struct tol_link *link, struct robust_saved armed)
 {
 	bell_ring_all(link->head, link->futex);
+	fence_full();
+	watch_settle(link);
 	robust_disarm(armed);
 }
 

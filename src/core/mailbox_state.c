@@ -17,6 +17,7 @@
 #include "core/participant.h"
 #include "core/peek.h"
 #include "core/space.h"
+#include "core/watch.h"
 
 _Static_assert(ECHILD == 10, "link_check() has it as a number");
 
@@ -42,7 +43,7 @@ static void finish_removal(struct mailbox_layout *head,
 static bool is_being_removed(struct tol_link *link)
 {
 	struct presence found;
-	int fd = link_reopen(link);
+	int fd = link_reopen(link, false);
 	bool is_being = true;
 
 	if (fd >= 0) {
@@ -91,9 +92,11 @@ int link_state_slow(struct tol_link *link, uint64_t control)
 	case CONTROL_REMOVED:
 		/* Killed or stopped, who wrote that may not have told all. */
 		bell_ring_all(link->head, link->futex);
+		watch_ring_all(link);
 		return -EIDRM;
 	default:
 		bell_ring_all(link->head, link->futex);
+		watch_ring_all(link);
 		return -EBADMSG;
 	}
 }
@@ -102,8 +105,10 @@ int link_quarantine(struct tol_link *link)
 {
 	uint64_t live = CONTROL_LIVE;
 
-	if (cas_64(&link->head->control, &live, CONTROL_QUARANTINED))
+	if (cas_64(&link->head->control, &live, CONTROL_QUARANTINED)) {
 		bell_ring_all(link->head, link->futex);
+		watch_ring_all(link);
+	}
 	return load_acquire_64(&link->head->control) == CONTROL_REMOVED
 		       ? -EIDRM : -EBADMSG;
 }

@@ -46,6 +46,7 @@
 #include "core/index.h"
 #include "core/index_wait.h"
 #include "core/participant.h"
+#include "core/watch.h"
 
 #define STEPS_MAX (UINT64_C(1) << 22)
 #define HINT_EVERY 16u
@@ -127,7 +128,7 @@ static __attribute__((noinline)) bool is_owner_gone(struct tol_link *link,
 
 	if (!hold_look_at(link, cell, &hold))
 		return false;
-	fd = link_reopen(link);
+	fd = link_reopen(link, false);
 	if (fd < 0)
 		return false;
 	is_gone = hold_owner(hold.word) != link->number &&
@@ -361,6 +362,13 @@ int meet_look(struct tol_link *link, const struct meet_wish *wish,
 			return found;
 	}
 	return look_for_best(link, wish, ret_spot);
+}
+
+bool meet_is_there_for(struct tol_link *link, enum bell_kind kind)
+{
+	struct meet_spot spot;
+
+	return look_for_any(link, kind, &spot) != 0;
 }
 
 bool meet_is_there(const struct tol_link *link, const struct meet_spot *spot)
@@ -625,6 +633,10 @@ int meet_wait(struct bell_waiter *waiter, const struct meet_spot *spot,
 		robust_arm_again(waiter->armed, &link->head->bell);
 		return 0;
 	}
+	/* For those of the other side who poll. */
+	fence_after_rmw();
+	if (load_relaxed_32(&link->head->polled) & POLLED_MASK)
+		watch_settle(link);
 	fetch_add_32(waiting_count, 1);
 	met = wait_until_met(&w);
 	fetch_sub_32(waiting_count, 1);

@@ -32,6 +32,9 @@ struct meet_wish {
 int meet_look(struct tol_link *link, const struct meet_wish *wish,
 	      struct meet_spot *ret_spot);
 
+/* Does anybody of the other side wait, whatever for? Also if that cannot be told. */
+bool meet_is_there_for(struct tol_link *link, enum bell_kind kind);
+
 /* Is who was found still there? What was read of its message is then whole. */
 bool meet_is_there(const struct tol_link *link, const struct meet_spot *spot);
 

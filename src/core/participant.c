@@ -25,6 +25,7 @@
 #include "core/inside.h"
 #include "core/ring.h"
 #include "core/space.h"
+#include "core/watch.h"
 
 /* How many records of living ones a newcomer tests for having died. */
 #define PROBES_COUNT 8u
@@ -46,7 +47,7 @@ static void raise_high(struct mailbox_layout *head, uint32_t high)
 			return;
 }
 
-int link_reopen(struct tol_link *link)
+int link_reopen(const struct tol_link *link, bool writable)
 {
 	struct space space;
 	struct sys_stat st;
@@ -55,7 +56,7 @@ int link_reopen(struct tol_link *link)
 	err = space_open(&space, link->space_path, false);
 	if (err < 0)
 		return err;
-	fd = space_open_object(&space, link->name, true, &st);
+	fd = space_open_object(&space, link->name, writable, &st);
 	space_close(&space);
 	if (fd >= 0 && (st.inode != link->inode || st.device != link->device)) {
 		sys_close(fd);
@@ -169,6 +170,7 @@ int participant_join(struct tol_link *link, int fd)
 	if (load_relaxed_32(&link->own->state) == PARTICIPANT_JOINED)
 		body_file_sweep(link, fd, number);
 	return_holds_of(link, number);
+	watch_forget(link, number);
 	err = ring_find_tail(link, &tail); /* participant-tail */
 	if (err == 0)
 		err = pool_adopt(link, tail);
@@ -183,6 +185,7 @@ int participant_join(struct tol_link *link, int fd)
 void participant_leave(struct tol_link *link)
 {
 	return_holds_of(link, link->number);
+	watch_forget(link, link->number);
 	store_release_32(&link->own->state, PARTICIPANT_FREE);
 }
 
@@ -198,6 +201,7 @@ static int reap(struct tol_link *link, int fd, uint32_t number)
 		return 0;
 	collect_release(link, number);
 	return_holds_of(link, number);
+	watch_forget(link, number);
 	says_dead = says_joined(link, number);
 	has_chunks = pool_has_chunks_of(link, number);
 	if (says_dead)
@@ -227,7 +231,7 @@ int participant_reap_all(struct tol_link *link)
 
 	fork_guard_enter();
 	inside_enter(link);
-	fd = link_reopen(link);
+	fd = link_reopen(link, true);
 	if (fd >= 0) {
 		for (uint32_t i = 0; i < high; i++)
 			if (i != link->number)
@@ -251,7 +255,7 @@ bool participant_is_alone_at(const struct tol_link *link, int fd)
 
 bool participant_is_alone(struct tol_link *link)
 {
-	int fd = link_reopen(link);
+	int fd = link_reopen(link, false);
 	bool alone;
 
 	if (fd < 0)

@@ -37,7 +37,10 @@ bool participant_is_alone_at(const struct tol_link *link, int fd);
 /* The marked number of records, within bounds. */
 uint32_t participant_high(const struct mailbox_layout *head);
 
-/* A new description of the link's file, by its name. Return: fd; -errno */
-int link_reopen(struct tol_link *link);
+/*
+ * A new description of the link's file, by its name. Writable only where it has to
+ * be: closing such a one wakes all who poll. Return: fd; -errno
+ */
+int link_reopen(const struct tol_link *link, bool writable);
 
 #endif

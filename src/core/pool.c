@@ -620,7 +620,7 @@ static uint64_t trim_table(struct tol_link *link)
 {
 	uint32_t high = chunks_high(link);
 	uint64_t bytes = 0;
-	int fd = link_reopen(link);
+	int fd = link_reopen(link, false);
 	bool entered, is_alone = true;
 
 	if (fd < 0)

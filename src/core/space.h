@@ -10,6 +10,7 @@
  *			.repair.INODE	one that is made in the place of a damaged
  *					one, then the damaged one
  *			.tap.ID.N	the mailbox of a tap (tap.h)
+ *			.poll.ID	socket of one that polls (watch.h)
  *			.body.ID.P.S	body of a large message (body_file.h)
  */
 

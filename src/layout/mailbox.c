@@ -21,6 +21,8 @@ uint64_t mailbox_signature(void)
 	hash = fold(hash, offsetof(struct mailbox_layout, tail));
 	hash = fold(hash, offsetof(struct mailbox_layout, head));
 	hash = fold(hash, sizeof(struct participant_layout));
+	hash = fold(hash, offsetof(struct participant_layout, watch));
+	hash = fold(hash, offsetof(struct mailbox_layout, polled));
 	hash = fold(hash, sizeof(struct body_layout));
 	hash = fold(hash, offsetof(struct mailbox_layout, limit_msgs));
 	hash = fold(hash, offsetof(struct mailbox_layout, returns));

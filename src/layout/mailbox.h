@@ -89,6 +89,7 @@
  *			written when somebody sleeps, returns or removes
  *	192 .. 239	memory of the ring and the heap: read by every call on
  *			an unbounded mailbox, written once in 2048 messages
+ *	240 .. 255	dead letters; leases, for those who poll
  *	256 .. 263	tail hint		any sender
  *	384 .. 391	head hint		any receiver
  *	512 .. 539	marks that only grow	any participant
@@ -116,7 +117,8 @@ struct mailbox_layout {
 	uint32_t bell;		/* always 0 */
 	uint32_t ended;		/* 1: no more messages, for good */
 	uint64_t returns;	/* {count, epoch}: 0, nothing has come back */
-	uint64_t dead_letters;	/* the same for dead letters */
+	uint32_t polled;	/* POLLED_ and a version: see core/watch.h */
+	uint32_t pad_172;
 	uint64_t dead_receivers; /* {count, epoch} asleep for dead letters */
 	uint64_t lease_due;	/* when the first lease may end; see hold.c */
 
@@ -128,7 +130,8 @@ struct mailbox_layout {
 	uint32_t chunk_hint;	/* the lowest that may be free */
 	uint32_t pages_high;	/* no page of chunk words was used from here on */
 	uint32_t unwatched;	/* {version, 1: receivers sleep without a look now and then} */
-	uint8_t pad_240[16];
+	uint64_t dead_letters;	/* as returns, for dead letters */
+	uint64_t polled_due;	/* lease_due as those who poll know it */
 
 	uint64_t tail;
 	uint8_t pad_264[120];
@@ -162,7 +165,7 @@ static_assert(offsetof(struct mailbox_layout, senders) == 144, "layout");
 static_assert(offsetof(struct mailbox_layout, bell) == 152, "layout");
 static_assert(offsetof(struct mailbox_layout, ended) == 156, "layout");
 static_assert(offsetof(struct mailbox_layout, returns) == 160, "layout");
-static_assert(offsetof(struct mailbox_layout, dead_letters) == 168, "layout");
+static_assert(offsetof(struct mailbox_layout, polled) == 168, "layout");
 static_assert(offsetof(struct mailbox_layout, dead_receivers) == 176, "layout");
 static_assert(offsetof(struct mailbox_layout, lease_due) == 184, "layout");
 static_assert(offsetof(struct mailbox_layout, ring_shift) == 72, "layout");
@@ -171,6 +174,7 @@ static_assert(offsetof(struct mailbox_layout, taps) == 96, "layout");
 static_assert(offsetof(struct mailbox_layout, ring_backed) == 192, "layout");
 static_assert(offsetof(struct mailbox_layout, garbage) == 224, "layout");
 static_assert(offsetof(struct mailbox_layout, unwatched) == 236, "layout");
+static_assert(offsetof(struct mailbox_layout, dead_letters) == 240, "layout");
 static_assert(offsetof(struct mailbox_layout, tail) == 256, "layout");
 static_assert(offsetof(struct mailbox_layout, head) == 384, "layout");
 static_assert(offsetof(struct mailbox_layout, participants_high) == 512, "layout");
@@ -207,7 +211,12 @@ struct participant_layout {
 	uint32_t current_used_units;
 	uint64_t body_serial;
 	uint32_t body_drafts_count;	/* files of bodies not yet messages */
-	uint8_t pad_84[44];
+	uint8_t pad_84[4];
+
+	/* Those of it who wait otherwise than asleep in a call: core/watch.h. */
+	uint64_t watch[2];		/* to receive, to send */
+	uint64_t poll_sockets[2];	/* of descriptors: .poll.ID, or 0 */
+	uint64_t hub_socket;		/* of tol_wait(), or 0 */
 
 	uint32_t inside[PARTICIPANT_INSIDE_COUNT];
 };
@@ -218,8 +227,33 @@ static_assert(offsetof(struct participant_layout, current_chunk) == 64, "layout"
 static_assert(offsetof(struct participant_layout, body_serial) == 72, "layout");
 static_assert(offsetof(struct participant_layout, body_drafts_count) == 80,
 	      "layout");
+static_assert(offsetof(struct participant_layout, watch) == 88, "layout");
 static_assert(offsetof(struct participant_layout, inside) == 128, "layout");
 static_assert(sizeof(struct participant_layout) == 192, "layout");
+
+/*
+ * A watch word; only who holds the number arms it, anybody else rings.
+ *
+ *	 63                       3  2     1   0
+ *	+--------------------------+------+-------+
+ *	|  arming                  | dead | state |
+ *	+--------------------------+------+-------+
+ *
+ * dead: it waits for dead letters.
+ */
+#define WATCH_IDLE 0u
+#define WATCH_ARMED 1u		/* to be rung when it is ready */
+#define WATCH_RINGING 2u	/* somebody is about to, or did */
+#define WATCH_STATE_MASK UINT64_C(3)
+#define WATCH_DEAD UINT64_C(4)
+#define WATCH_STEP UINT64_C(8)
+
+/* Of polled: somebody may be armed for that; above them a version. */
+#define POLLED_RECV 1u
+#define POLLED_SEND 2u
+#define POLLED_DEAD 4u
+#define POLLED_MASK 7u
+#define POLLED_STEP 8u
 
 /* A chunk word: 0 free, else the participant's number + 1. */
 #define CHUNK_FREE 0u

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -218,6 +219,24 @@ int support_wait(pid_t pid)
 	return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
 }
 
+/* By system calls that nothing but waiting is done with. */
+static bool is_sleep(long number)
+{
+	static const long numbers[] = {
+		SYS_futex, 449 /* futex_waitv */, SYS_ppoll, SYS_epoll_pwait,
+		SYS_pselect6,
+#ifdef SYS_poll
+		SYS_poll, SYS_pause, SYS_epoll_wait, SYS_select,
+#endif
+	};
+
+	/* "running", and what it says of one that is about to start, is 0. */
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		if (number == numbers[i] && number != 0)
+			return true;
+	return false;
+}
+
 void support_wait_asleep(pid_t pid)
 {
 	char path[64], line[64];
@@ -231,12 +250,26 @@ void support_wait_asleep(pid_t pid)
 			close(fd);
 		ck_assert_msg(n >= 0, "process %d is gone", (int)pid);
 		line[n] = '\0';
-		/* futex_waitv, or futex on kernels or emulators without it */
-		if (!strncmp(line, "449 ", 4) || !strncmp(line, "202 ", 4))
+		if (is_sleep(strtol(line, NULL, 10)))
 			return;
 		sched_yield();
 	}
 	ck_abort_msg("process %d does not fall asleep", (int)pid);
+}
+
+static bool was_open[256];
+
+void support_note_descriptors(void)
+{
+	for (int fd = 0; fd < 256; fd++)
+		was_open[fd] = fcntl(fd, F_GETFD) >= 0;
+}
+
+void support_close_others(void)
+{
+	for (int fd = 0; fd < 256; fd++)
+		if (!was_open[fd])
+			close(fd);
 }
 
 unsigned int support_seed(void)

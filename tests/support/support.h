@@ -45,6 +45,13 @@ int support_wait(pid_t pid);
 /* Waits, by looking, until a process sleeps in the kernel. */
 void support_wait_asleep(pid_t pid);
 
+/*
+ * Which descriptors are open; and closes all others, behind the library's back, as
+ * closefrom(3) does.
+ */
+void support_note_descriptors(void);
+void support_close_others(void);
+
 /* A number from $TOLSEY_TEST_SEED or a new one; printed. */
 unsigned int support_seed(void);
 

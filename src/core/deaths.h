@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef CORE_DEATHS_H
+#define CORE_DEATHS_H
+
+/*
+ * That somebody died, for those who poll: the kernel says that a writer of the
+ * mailbox's file has closed it (inotify(7)), by whatever end, once its mapping is
+ * gone. One instance for all links of the process, since a user has 128.
+ *
+ * The kernel says so a moment before it drops the locks that tell who lives: who
+ * held something may still seem alive, so it is looked again for a while.
+ */
+
+#include "core/polling.h"
+
+/* How long after a death, and how often, holders are asked for again. */
+#define DEATHS_SUSPECT_NS 1000000000
+#define DEATHS_LOOK_NS 4000000
+
+/**
+ * deaths_join - be told of the deaths of those who use the link's mailbox
+ *
+ * Return: the descriptor that is readable then; -errno the kernel does not tell
+ */
+int deaths_join(struct tol_link *link);
+void deaths_leave(struct tol_link *link);
+
+/* It was readable: tells all whom it concerns. */
+void deaths_take(void);
+
+#endif

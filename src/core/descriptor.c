@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/descriptor.h"
+
+#include <errno.h>
+
+#include "core/deaths.h"
+#include "core/inside.h"
+
+#define WHAT_SOCKET 0u
+#define WHAT_TIMER 1u
+#define WHAT_DEATHS 2u
+
+void descriptor_init(struct descriptor *d)
+{
+	*d = (struct descriptor){
+		.set_fd = -1, .socket_fd = -1, .timer_fd = -1,
+	};
+}
+
+/* Closed behind our back, its numbers may be somebody else's by now. */
+static bool is_lost(const struct descriptor *d)
+{
+	return !poll_socket_is(d->socket_fd, d->socket_inode);
+}
+
+/* The numbers are kept from being used; the name goes. */
+static void lose(struct tol_link *link, enum watch_kind kind)
+{
+	struct descriptor *d = &link->polling->descriptors[kind];
+
+	store_release_64(&link->own->poll_sockets[kind], 0);
+	watch_socket_remove(link->space_path, d->socket_id);
+	descriptor_init(d);
+}
+
+static void signal_self(struct descriptor *d)
+{
+	d->is_signalled = true;
+	d->timer_ns = 0;
+	poll_timer_set(d->timer_fd, 0);
+}
+
+static void set_timer(struct descriptor *d, int64_t deadline_ns)
+{
+	if (d->timer_ns == deadline_ns)
+		return;
+	d->timer_ns = deadline_ns;
+	poll_timer_set(d->timer_fd, deadline_ns);
+}
+
+static void drain(struct descriptor *d)
+{
+	uint32_t what[POLL_SET_MAX];
+	int count = poll_set_wait(d->set_fd, 0, what);
+
+	for (int i = 0; i < count; i++) {
+		if (what[i] == WHAT_SOCKET)
+			poll_socket_drain(d->socket_fd);
+		else if (what[i] == WHAT_DEATHS)
+			deaths_take();
+	}
+	/* Setting it also empties it. */
+	if (d->is_signalled || d->timer_ns != POLL_FOREVER) {
+		d->timer_ns = POLL_FOREVER;
+		poll_timer_set(d->timer_fd, POLL_FOREVER);
+	}
+	d->is_signalled = false;
+}
+
+void descriptor_update(struct tol_link *link, enum watch_kind kind)
+{
+	struct descriptor *d = &link->polling->descriptors[kind];
+
+	if (d->set_fd < 0)
+		return;
+	if (watch_is_ready(link, kind)) {
+		if (d->is_signalled)
+			return;
+		if (is_lost(d))
+			lose(link, kind);
+		else
+			signal_self(d);
+		return;
+	}
+	if (is_lost(d)) {
+		lose(link, kind);
+		return;
+	}
+	drain(d);
+	if (!watch_is_armed(link, kind, d->armed))
+		d->armed = watch_arm(link, kind);
+	set_timer(d, polling_deadline_ns(link, kind));
+	if (watch_is_ready(link, kind))
+		signal_self(d);
+}
+
+/* Called with the lock of deaths: only what needs no other. */
+void descriptor_poke(struct tol_link *link)
+{
+	for (int kind = 0; kind < 2; kind++) {
+		struct descriptor *d = &link->polling->descriptors[kind];
+
+		if (d->set_fd < 0 || is_lost(d))
+			continue;
+		/* So that it is set again, whatever it was. */
+		d->timer_ns = 0;
+		poll_timer_set(d->timer_fd, 0);
+	}
+}
+
+void descriptor_close_copy(struct descriptor *d)
+{
+	if (d->set_fd < 0 || is_lost(d))
+		return;
+	sys_close(d->socket_fd);
+	sys_close(d->timer_fd);
+	if (poll_set_is(d->set_fd))
+		sys_close(d->set_fd);
+}
+
+void descriptor_close(struct tol_link *link, enum watch_kind kind)
+{
+	struct descriptor *d = &link->polling->descriptors[kind];
+
+	if (d->set_fd < 0)
+		return;
+	descriptor_close_copy(d);
+	lose(link, kind);
+}
+
+/* ---- to make one ---- */
+
+static int fill(struct tol_link *link, struct descriptor *d)
+{
+	int deaths_fd, err;
+
+	d->timer_fd = poll_timer_open();
+	if (d->timer_fd < 0)
+		return d->timer_fd;
+	d->set_fd = poll_set_open();
+	if (d->set_fd < 0)
+		return d->set_fd;
+	err = poll_set_add(d->set_fd, d->socket_fd, WHAT_SOCKET);
+	if (err == 0)
+		err = poll_set_add(d->set_fd, d->timer_fd, WHAT_TIMER);
+	deaths_fd = deaths_join(link);
+	/* Else the timer: see polling_deadline_ns(). */
+	if (err == 0 && deaths_fd >= 0)
+		err = poll_set_add(d->set_fd, deaths_fd, WHAT_DEATHS);
+	return err;
+}
+
+static int make(struct tol_link *link, enum watch_kind kind)
+{
+	struct descriptor *d = &link->polling->descriptors[kind];
+	struct descriptor made;
+	int err;
+
+	descriptor_init(&made);
+	made.timer_ns = POLL_FOREVER;
+	made.socket_fd = watch_socket_open(link, &made.socket_id,
+					   &made.socket_inode);
+	if (made.socket_fd < 0)
+		return made.socket_fd;
+	err = fill(link, &made);
+	if (err == 0) {
+		/* Before it is armed for the first time. */
+		store_release_64(&link->own->poll_sockets[kind],
+				 made.socket_id);
+		*d = made;
+		return 0;
+	}
+	sys_close(made.socket_fd);
+	if (made.timer_fd >= 0)
+		sys_close(made.timer_fd);
+	if (made.set_fd >= 0)
+		sys_close(made.set_fd);
+	watch_socket_remove(link->space_path, made.socket_id);
+	return err;
+}
+
+static int find_or_make(struct tol_link *link, enum watch_kind kind)
+{
+	struct descriptor *d = &link->polling->descriptors[kind];
+	int err = 0;
+
+	if (d->set_fd >= 0 && is_lost(d))
+		lose(link, kind);
+	if (d->set_fd < 0)
+		err = make(link, kind);
+	if (err < 0)
+		return err;
+	descriptor_update(link, kind);
+	return d->set_fd;
+}
+
+int tol_descriptor(struct tol_link *link, unsigned int direction)
+{
+	bool entered;
+	int err;
+
+	if (!link || (direction != TOL_RECV && direction != TOL_SEND))
+		return -EINVAL;
+	err = link_check(link);
+	if (err == 0 && !(link->flags & direction))
+		err = -EPERM;
+	if (err == 0)
+		err = polling_make(link);
+	if (err < 0)
+		return err;
+	inside_enter(link);
+	entered = lock_enter(&link->polling->lock);
+	err = find_or_make(link, direction == TOL_RECV ? WATCH_RECV
+						       : WATCH_SEND);
+	lock_leave(&link->polling->lock, entered);
+	inside_leave(link);
+	return err;
+}
