@@ -47,6 +47,14 @@ check 'the limit of memcpy for each size' test \
 for key in date cpu kernel compiler commit; do
 	check "$key in the JSON" grep -q "^  \"$key\": \"..*\"" "$work/json"
 done
+check 'the quick run of wait' bench/run "$build" wait --quick \
+	--json "$work/wait" --svg "$work/wait.svg" > "$work/waits" 2> "$work/err"
+check 'nothing on stderr in a pipe' test ! -s "$work/err"
+for way in 'tol_wait' 'tol_wait, asleep' 'tol_descriptor and epoll, asleep' \
+	'sockets and poll' 'sockets and epoll'; do
+	check "$way in both tables" test "$(grep -cx "  $way" "$work/waits")" = 2
+done
+check 'the drawing of wait' grep -q '</svg>' "$work/wait.svg"
 check 'the quick run of select' bench/run "$build" select --quick \
 	--json "$work/select" --svg "$work/svg" > "$work/table" 2> "$work/err"
 check 'nothing on stderr of it either' test ! -s "$work/err"
@@ -64,6 +72,7 @@ check 'both, to the screen' bench/run "$build" --quick > "$work/both"
 check 'with both' grep -q '^the highest priority$' "$work/both"
 if command -v python3 > /dev/null; then
 	check 'the JSON' python3 -m json.tool "$work/json" "$work/again"
+	check 'the JSON of wait' python3 -m json.tool "$work/wait" /dev/null
 	check 'the JSON of select' python3 -m json.tool "$work/select" \
 		"$work/again"
 	check 'the drawing' python3 -c 'import sys, xml.dom.minidom

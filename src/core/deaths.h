@@ -5,7 +5,9 @@
 /*
  * That somebody died, for those who poll: the kernel says that a writer of the
  * mailbox's file has closed it (inotify(7)), by whatever end, once its mapping is
- * gone. One instance for all links of the process, since a user has 128.
+ * gone. A user has 128 instances of it: the process takes one for all links of the
+ * hub, and one for every DEATHS_GROUP_MAX links with descriptors, since the kernel
+ * lets a descriptor be in some hundred sets that are in other sets, no more.
  *
  * The kernel says so a moment before it drops the locks that tell who lives: who
  * held something may still seem alive, so it is looked again for a while.
@@ -17,15 +19,20 @@
 #define DEATHS_SUSPECT_NS 1000000000
 #define DEATHS_LOOK_NS 4000000
 
+#define DEATHS_GROUP_MAX 25u
+
 /**
  * deaths_join - be told of the deaths of those who use the link's mailbox
  *
  * Return: the descriptor that is readable then; -errno the kernel does not tell
  */
-int deaths_join(struct tol_link *link);
+int deaths_join(struct tol_link *link, enum polling_way way);
 void deaths_leave(struct tol_link *link);
 
-/* It was readable: tells all whom it concerns. */
-void deaths_take(void);
+/* That of the link's group was readable: tells all of the group whom it concerns. */
+void deaths_take_of(struct tol_link *link);
+
+/* The same for that of the hub. */
+void deaths_take_of_hub(void);
 
 #endif

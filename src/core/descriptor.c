@@ -23,32 +23,30 @@ static bool is_lost(const struct descriptor *d)
 	return !poll_socket_is(d->socket_fd, d->socket_inode);
 }
 
-/* The numbers are kept from being used; the name goes. */
+/* The numbers are not used any more; the name goes. */
 static void lose(struct tol_link *link, enum watch_kind kind)
 {
 	struct descriptor *d = &link->polling->descriptors[kind];
 
+	__atomic_store_n(&d->set_fd, -1, __ATOMIC_RELEASE);
 	store_release_64(&link->own->poll_sockets[kind], 0);
 	watch_socket_remove(link->space_path, d->socket_id);
-	descriptor_init(d);
+}
+
+/* Also by who has not the lock, to say that somebody died. */
+static void set_timer(struct descriptor *d, int64_t deadline_ns)
+{
+	store_relaxed_64(&d->timer_ns, (uint64_t)deadline_ns);
+	poll_timer_set(d->timer_fd, deadline_ns);
 }
 
 static void signal_self(struct descriptor *d)
 {
 	d->is_signalled = true;
-	d->timer_ns = 0;
-	poll_timer_set(d->timer_fd, 0);
+	set_timer(d, 0);
 }
 
-static void set_timer(struct descriptor *d, int64_t deadline_ns)
-{
-	if (d->timer_ns == deadline_ns)
-		return;
-	d->timer_ns = deadline_ns;
-	poll_timer_set(d->timer_fd, deadline_ns);
-}
-
-static void drain(struct descriptor *d)
+static void drain(struct tol_link *link, struct descriptor *d)
 {
 	uint32_t what[POLL_SET_MAX];
 	int count = poll_set_wait(d->set_fd, 0, what);
@@ -57,19 +55,18 @@ static void drain(struct descriptor *d)
 		if (what[i] == WHAT_SOCKET)
 			poll_socket_drain(d->socket_fd);
 		else if (what[i] == WHAT_DEATHS)
-			deaths_take();
+			deaths_take_of(link);
 	}
 	/* Setting it also empties it. */
-	if (d->is_signalled || d->timer_ns != POLL_FOREVER) {
-		d->timer_ns = POLL_FOREVER;
-		poll_timer_set(d->timer_fd, POLL_FOREVER);
-	}
+	if (load_relaxed_64(&d->timer_ns) != POLL_FOREVER)
+		set_timer(d, POLL_FOREVER);
 	d->is_signalled = false;
 }
 
 void descriptor_update(struct tol_link *link, enum watch_kind kind)
 {
 	struct descriptor *d = &link->polling->descriptors[kind];
+	int64_t deadline_ns;
 
 	if (d->set_fd < 0)
 		return;
@@ -86,10 +83,12 @@ void descriptor_update(struct tol_link *link, enum watch_kind kind)
 		lose(link, kind);
 		return;
 	}
-	drain(d);
+	drain(link, d);
 	if (!watch_is_armed(link, kind, d->armed))
 		d->armed = watch_arm(link, kind);
-	set_timer(d, polling_deadline_ns(link, kind));
+	deadline_ns = polling_deadline_ns(link, POLLING_DESCRIPTOR, kind);
+	if (load_relaxed_64(&d->timer_ns) != (uint64_t)deadline_ns)
+		set_timer(d, deadline_ns);
 	if (watch_is_ready(link, kind))
 		signal_self(d);
 }
@@ -100,11 +99,9 @@ void descriptor_poke(struct tol_link *link)
 	for (int kind = 0; kind < 2; kind++) {
 		struct descriptor *d = &link->polling->descriptors[kind];
 
-		if (d->set_fd < 0 || is_lost(d))
-			continue;
-		/* So that it is set again, whatever it was. */
-		d->timer_ns = 0;
-		poll_timer_set(d->timer_fd, 0);
+		if (__atomic_load_n(&d->set_fd, __ATOMIC_ACQUIRE) >= 0 &&
+		    !is_lost(d))
+			set_timer(d, 0);
 	}
 }
 
@@ -143,7 +140,7 @@ static int fill(struct tol_link *link, struct descriptor *d)
 	err = poll_set_add(d->set_fd, d->socket_fd, WHAT_SOCKET);
 	if (err == 0)
 		err = poll_set_add(d->set_fd, d->timer_fd, WHAT_TIMER);
-	deaths_fd = deaths_join(link);
+	deaths_fd = deaths_join(link, POLLING_DESCRIPTOR);
 	/* Else the timer: see polling_deadline_ns(). */
 	if (err == 0 && deaths_fd >= 0)
 		err = poll_set_add(d->set_fd, deaths_fd, WHAT_DEATHS);
@@ -157,7 +154,7 @@ static int make(struct tol_link *link, enum watch_kind kind)
 	int err;
 
 	descriptor_init(&made);
-	made.timer_ns = POLL_FOREVER;
+	made.timer_ns = (uint64_t)POLL_FOREVER;
 	made.socket_fd = watch_socket_open(link, &made.socket_id,
 					   &made.socket_inode);
 	if (made.socket_fd < 0)
@@ -167,7 +164,14 @@ static int make(struct tol_link *link, enum watch_kind kind)
 		/* Before it is armed for the first time. */
 		store_release_64(&link->own->poll_sockets[kind],
 				 made.socket_id);
-		*d = made;
+		d->socket_fd = made.socket_fd;
+		d->timer_fd = made.timer_fd;
+		d->socket_id = made.socket_id;
+		d->socket_inode = made.socket_inode;
+		d->timer_ns = made.timer_ns;
+		d->armed = 0;
+		d->is_signalled = false;
+		__atomic_store_n(&d->set_fd, made.set_fd, __ATOMIC_RELEASE);
 		return 0;
 	}
 	sys_close(made.socket_fd);

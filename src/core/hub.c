@@ -147,7 +147,7 @@ int hub_join(struct tol_link *link)
 	err = polling_make(link);
 	if (err < 0)
 		return err;
-	deaths_fd = deaths_join(link);
+	deaths_fd = deaths_join(link, POLLING_HUB);
 	pthread_mutex_lock(&lock);
 	err = join(link, deaths_fd);
 	pthread_mutex_unlock(&lock);
@@ -228,7 +228,7 @@ static void drain_all(const uint32_t *what, int count)
 		poll_socket_drain(at->socket_fd);
 	pthread_mutex_unlock(&lock);
 	if (has_died)
-		deaths_take();
+		deaths_take_of_hub();
 }
 
 static void lead(uint32_t seen, int64_t deadline_ns)

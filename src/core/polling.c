@@ -25,7 +25,6 @@ static struct polling *make_one(void)
 	lock_init(&polling->lock);
 	descriptor_init(&polling->descriptors[0]);
 	descriptor_init(&polling->descriptors[1]);
-	polling->file_number = -1;
 	return polling;
 }
 
@@ -62,7 +61,8 @@ static int64_t earlier(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
-int64_t polling_deadline_ns(struct tol_link *link, enum watch_kind kind)
+int64_t polling_deadline_ns(struct tol_link *link, enum polling_way way,
+			    enum watch_kind kind)
 {
 	struct polling *polling = link->polling;
 	int64_t suspect_until_ns = (int64_t)load_acquire_64(
@@ -75,7 +75,7 @@ int64_t polling_deadline_ns(struct tol_link *link, enum watch_kind kind)
 			deadline_ns = earlier(deadline_ns,
 					      now_ns + DEATHS_LOOK_NS);
 	}
-	if (polling->file_number < 0 ||
+	if (!polling->watches[way].group || polling->watches[way].number < 0 ||
 	    load_acquire_64(&link->head->control) != CONTROL_LIVE)
 		deadline_ns = earlier(deadline_ns, now_ns + SLICE_NS);
 	if (link->tap)

@@ -11,6 +11,7 @@
 #include "base/poll.h"
 #include "core/watch.h"
 
+struct deaths_group;
 struct hub_space;
 
 /* What tol_descriptor() gave: a set of a socket, a timer and deaths. */
@@ -20,8 +21,21 @@ struct descriptor {
 	uint64_t socket_id;	/* its name */
 	uint64_t socket_inode;	/* to know it again */
 	uint64_t armed;		/* the watch word as it was armed, or 0 */
-	int64_t timer_ns;	/* what the timer is set to */
+	uint64_t timer_ns;	/* what the timer is set to */
 	bool is_signalled;	/* by ourselves, since it was last drained */
+};
+
+/* The two ways to poll. */
+enum polling_way {
+	POLLING_HUB,
+	POLLING_DESCRIPTOR,
+};
+
+/* Of deaths.h. */
+struct polling_watch {
+	struct deaths_group *group;	/* NULL: not told */
+	struct tol_link *next;		/* of the group */
+	int number;		/* of the file; -1: it cannot be watched */
 };
 
 struct polling {
@@ -29,9 +43,7 @@ struct polling {
 	struct descriptor descriptors[2];
 
 	/* deaths.h */
-	struct tol_link *next_watched;
-	int file_number;	/* -1: the kernel does not tell */
-	bool is_watched;
+	struct polling_watch watches[2];
 	int64_t suspect_until_ns;
 
 	/* hub.h */
@@ -53,7 +65,8 @@ void polling_free(struct tol_link *link);
  * When it has to be looked at again though nobody rings: the end of a lease, what
  * the kernel cannot tell, or tells a moment too early. POLL_FOREVER never.
  */
-int64_t polling_deadline_ns(struct tol_link *link, enum watch_kind kind);
+int64_t polling_deadline_ns(struct tol_link *link, enum polling_way way,
+			    enum watch_kind kind);
 
 /* For bell_end(): a call of that kind has been made. */
 void polling_update(struct tol_link *link, enum watch_kind kind);

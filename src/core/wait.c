@@ -113,7 +113,8 @@ static int arm_all(struct waiting *w, bool looks, int64_t *ret_deadline_ns)
 				continue;
 			if (arm_one(at->link, kinds[k].kind, looks))
 				at->ready |= kinds[k].direction;
-			due_ns = polling_deadline_ns(at->link, kinds[k].kind);
+			due_ns = polling_deadline_ns(at->link, POLLING_HUB,
+						     kinds[k].kind);
 			if (due_ns < *ret_deadline_ns)
 				*ret_deadline_ns = due_ns;
 		}
