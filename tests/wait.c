@@ -134,6 +134,8 @@ static int wait_in_child(void *context)
 
 	for (int i = 0; i < count; i++)
 		waits[i].link = open_number(i);
+	if (tol_descriptor(waits[0].link, TOL_RECV) < 0)
+		return 2;
 	do {
 		n = tol_wait(waits, (size_t)count, TOL_FOREVER);
 		if (n < 1)
@@ -507,6 +509,27 @@ START_TEST(after_fork)
 }
 END_TEST
 
+/* A link that has a descriptor can be waited for as well. */
+START_TEST(with_descriptors)
+{
+	int count = 2;
+	pid_t pid;
+
+	make_all(2, 4, TOL_RECV);
+	ck_assert_int_ge(tol_descriptor(links[0], TOL_RECV), 0);
+	ck_assert_int_eq(wait_all(TOL_MSECS(1)), -ETIMEDOUT);
+	pid = support_fork(wait_in_child, &count);
+	support_wait_asleep(pid);
+	put(links[0]);
+	ck_assert_int_eq(support_wait(pid), 0);
+	ck_assert_int_eq(wait_all(TOL_MSECS(1)), -ETIMEDOUT);
+	put(links[0]);
+	ck_assert_int_eq(wait_all(TOL_FOREVER), 1);
+	ck_assert_int_eq(waits[0].ready, TOL_RECV);
+	unmake_all();
+}
+END_TEST
+
 START_TEST(closed_behind_our_back)
 {
 	support_note_descriptors();
@@ -560,6 +583,7 @@ int main(void)
 	tcase_add_test(tests, several_spaces);
 	tcase_add_test(tests, is_fair);
 	tcase_add_test(tests, after_fork);
+	tcase_add_test(tests, with_descriptors);
 	tcase_add_test(tests, closed_behind_our_back);
 	tcase_add_test(tests, bad_arguments);
 	suite_add_tcase(suite, tests);

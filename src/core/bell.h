@@ -99,7 +99,7 @@ static inline void bell_end(struct bell_waiter *waiter)
 	if (waiter->is_announced)
 		bell_retract(waiter);
 	bell_settle(waiter->link);
-	if (__builtin_expect(waiter->link->polling != NULL, 0))
+	if (__builtin_expect(link_polling(waiter->link) != NULL, 0))
 		bell_update_polling(waiter);
 	inside_leave_by(waiter->link, waiter->inside);
 	robust_disarm(waiter->armed);

@@ -24,7 +24,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct hub_space *spaces;
 static int set_fd = -1, timer_fd = -1;
 static uint32_t process_number;
-static uint32_t number;		/* goes up when all is made anew */
+static uint32_t number = 1;	/* goes up when all is made anew */
 static bool has_deaths;
 
 /* Words of this process: no other sees them. */
@@ -45,7 +45,7 @@ static void start_afresh(void)
 	set_fd = timer_fd = -1;
 	has_deaths = false;
 	store_release_32(&leader, 0);
-	__atomic_store_n(&number, number + 1, __ATOMIC_RELEASE);
+	store_release_32(&number, number + 1);
 }
 
 static bool is_lost(void)
@@ -117,7 +117,7 @@ static int join(struct tol_link *link, int deaths_fd)
 	struct hub_space *at;
 	int err = make_sure();
 
-	if (err < 0 || (polling->hub_space && polling->hub_number == number))
+	if (err < 0 || polling->hub_number == number)
 		return err;
 	if (deaths_fd >= 0 && !has_deaths)
 		has_deaths = poll_set_add(set_fd, deaths_fd, WHAT_DEATHS) == 0;
@@ -129,20 +129,21 @@ static int join(struct tol_link *link, int deaths_fd)
 		return err;
 	at->users_count++;
 	polling->hub_space = at;
-	polling->hub_number = number;
-	polling->hub_armed[0] = polling->hub_armed[1] = 0;
+	store_relaxed_64(&polling->hub_armed[0], 0);
+	store_relaxed_64(&polling->hub_armed[1], 0);
 	/* Before it is armed for the first time. */
 	store_release_64(&link->own->hub_socket, at->socket_id);
+	store_release_32(&polling->hub_number, number);
 	return 0;
 }
 
 int hub_join(struct tol_link *link)
 {
-	struct polling *polling = link->polling;
+	const struct polling *polling = link_polling(link);
 	int deaths_fd, err;
 
-	if (polling && polling->hub_space &&
-	    polling->hub_number == __atomic_load_n(&number, __ATOMIC_ACQUIRE))
+	if (polling &&
+	    load_acquire_32(&polling->hub_number) == load_acquire_32(&number))
 		return 0;
 	err = polling_make(link);
 	if (err < 0)
@@ -187,10 +188,11 @@ void hub_leave(struct tol_link *link)
 	struct polling *polling = link->polling;
 
 	pthread_mutex_lock(&lock);
-	if (polling->hub_space && polling->hub_number == number &&
+	if (polling->hub_number != 0 && polling->hub_number == number &&
 	    --polling->hub_space->users_count == 0)
 		drop_space(polling->hub_space);
 	polling->hub_space = NULL;
+	polling->hub_number = 0;
 	store_release_64(&link->own->hub_socket, 0);
 	pthread_mutex_unlock(&lock);
 }
@@ -276,7 +278,7 @@ void hub_sleep(uint32_t seen, int64_t deadline_ns)
 
 void hub_poke(struct tol_link *link)
 {
-	if (!link->polling->hub_space)
+	if (load_acquire_32(&link->polling->hub_number) == 0)
 		return;
 	pthread_mutex_lock(&lock);
 	fetch_add_32(&deaths_count, 1);

@@ -113,6 +113,11 @@ static inline void *pool_at(const struct tol_link *link, uint32_t unit)
 	return link->pool_bytes + (size_t)unit * MAILBOX_UNIT_BYTES;
 }
 
+static inline struct polling *link_polling(const struct tol_link *link)
+{
+	return __atomic_load_n(&link->polling, __ATOMIC_ACQUIRE);
+}
+
 /* mailbox_state.c: live, removed or quarantined */
 
 int link_state_slow(struct tol_link *link, uint64_t control);

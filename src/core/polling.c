@@ -85,8 +85,12 @@ int64_t polling_deadline_ns(struct tol_link *link, enum polling_way way,
 
 void polling_update(struct tol_link *link, enum watch_kind kind)
 {
-	bool entered = lock_enter(&link->polling->lock);
+	const int *set_fd = &link->polling->descriptors[kind].set_fd;
+	bool entered;
 
+	if (__atomic_load_n(set_fd, __ATOMIC_ACQUIRE) < 0)
+		return;
+	entered = lock_enter(&link->polling->lock);
 	descriptor_update(link, kind);
 	lock_leave(&link->polling->lock, entered);
 }

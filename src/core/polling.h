@@ -48,7 +48,7 @@ struct polling {
 
 	/* hub.h */
 	struct hub_space *hub_space;
-	uint32_t hub_number;
+	uint32_t hub_number;	/* the hub's; 0: not in it */
 	uint64_t hub_armed[2];
 };
 
