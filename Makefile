@@ -35,7 +35,6 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 AR ?= ar
-LD ?= ld
 OBJCOPY ?= objcopy
 
 version_of = $(shell sed -n \
@@ -56,10 +55,12 @@ LINK_FLAGS = -pthread $(if $(SAN),-fsanitize=$(SAN)) $(LDFLAGS)
 
 # Only base may use what is not in the standards.
 PLAIN := -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE
-FLAGS_base := -D_GNU_SOURCE -Iinclude -Isrc
+# Large files and late years where longs have 32 bits; no change elsewhere.
+LARGE := -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64
+FLAGS_base := -D_GNU_SOURCE $(LARGE) -Iinclude -Isrc
 FLAGS_layout := $(PLAIN) -Iinclude -Isrc
 FLAGS_core := $(PLAIN) -Iinclude -Isrc
-FLAGS_tool := $(PLAIN) -Iinclude
+FLAGS_tool := $(PLAIN) $(LARGE) -Iinclude
 FLAGS_examples := $(PLAIN) -Iinclude
 FLAGS_bench := -D_GNU_SOURCE -Iinclude -Ibench/support
 FLAGS_demo := -D_GNU_SOURCE -Iinclude -Idemo/support
@@ -109,9 +110,10 @@ $(INTERNAL): $(LIB_OBJECTS)
 	$(AR) rcs $@ $^
 
 # One object whose internal names are local, so that they cannot clash with
-# those of a program that links statically.
+# those of a program that links statically. Groups, such as those of functions
+# that the compiler adds, are dissolved: the linker would keep another object's.
 $(O)/libtolsey.a: $(LIB_OBJECTS)
-	$(LD) -r -o $(O)/obj/tolsey.o $^
+	$(CC) -r -nostdlib -Wl,--force-group-allocation -o $(O)/obj/tolsey.o $^
 	$(OBJCOPY) --localize-hidden $(O)/obj/tolsey.o
 	@rm -f $@
 	$(AR) rcs $@ $(O)/obj/tolsey.o

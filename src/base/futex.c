@@ -2,11 +2,15 @@
 #include "base/futex.h"
 
 #include <errno.h>
-#include <linux/futex.h>
 #include <stddef.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
+
+/* Of linux/futex.h, which some libcs come without. */
+#define WAKE 1
+#define WAIT_BITSET 9
+#define MATCH_ANY 0xffffffffu
 
 #ifndef SYS_futex_waitv
 #define SYS_futex_waitv 449
@@ -22,6 +26,18 @@ struct waitv_entry {
 
 #define WAITV_32BIT_SHARED 2u
 
+/* As the kernel reads it everywhere; libc's own has 32 bits on some. */
+struct kernel_time {
+	int64_t secs;
+	int64_t ns;
+};
+
+#if defined(SYS_futex_time64) && __SIZEOF_LONG__ == 4
+#define SYS_FUTEX_WAIT SYS_futex_time64
+#else
+#define SYS_FUTEX_WAIT SYS_futex
+#endif
+
 static int64_t kernel_now_ns(void)
 {
 	struct timespec t;
@@ -30,11 +46,11 @@ static int64_t kernel_now_ns(void)
 	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-static struct timespec to_timespec(int64_t ns)
+static struct kernel_time to_kernel_time(int64_t ns)
 {
-	return (struct timespec){
-		.tv_sec = (time_t)(ns / 1000000000),
-		.tv_nsec = (long)(ns % 1000000000),
+	return (struct kernel_time){
+		.secs = ns / 1000000000,
+		.ns = ns % 1000000000,
 	};
 }
 
@@ -42,7 +58,7 @@ static int kernel_wait(const struct futex_word *words, unsigned int count,
 		       int64_t deadline_ns)
 {
 	struct waitv_entry entries[FUTEX_WORDS_MAX];
-	struct timespec deadline = to_timespec(deadline_ns);
+	struct kernel_time deadline = to_kernel_time(deadline_ns);
 	long rc;
 
 	if (count > FUTEX_WORDS_MAX)
@@ -64,17 +80,17 @@ static int kernel_wait(const struct futex_word *words, unsigned int count,
 
 static int kernel_wait_one(const struct futex_word *word, int64_t deadline_ns)
 {
-	struct timespec deadline = to_timespec(deadline_ns);
-	long rc = syscall(SYS_futex, word->word, FUTEX_WAIT_BITSET, word->value,
+	struct kernel_time deadline = to_kernel_time(deadline_ns);
+	long rc = syscall(SYS_FUTEX_WAIT, word->word, WAIT_BITSET, word->value,
 			  deadline_ns == FUTEX_NO_DEADLINE ? NULL : &deadline,
-			  NULL, FUTEX_BITSET_MATCH_ANY);
+			  NULL, MATCH_ANY);
 
 	return rc < 0 ? -errno : 0;
 }
 
 static int kernel_wake(uint32_t *word, int count)
 {
-	long rc = syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
+	long rc = syscall(SYS_futex, word, WAKE, count, NULL, NULL, 0);
 
 	return rc < 0 ? -errno : (int)rc;
 }

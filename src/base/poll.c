@@ -19,6 +19,12 @@
 
 #include "base/futex.h"
 
+#if defined(SYS_ppoll_time64) && __SIZEOF_LONG__ == 4
+#define SYS_PPOLL SYS_ppoll_time64
+#else
+#define SYS_PPOLL SYS_ppoll
+#endif
+
 static int result(long value)
 {
 	return value < 0 ? -errno : (int)value;
@@ -66,14 +72,17 @@ int poll_set_wait(int set, int64_t deadline_ns, uint32_t *ret_what)
 	if (deadline_ns > 0) {
 		struct pollfd one = { .fd = set, .events = POLLIN };
 		int64_t left_ns = deadline_ns - futex_kernel_ops.now_ns();
-		struct timespec left;
+		/* The kernel's; libc's own has 32 bits on some. */
+		struct {
+			int64_t secs, ns;
+		} left;
 
 		if (left_ns < 0)
 			left_ns = 0;
-		left.tv_sec = (time_t)(left_ns / 1000000000);
-		left.tv_nsec = (long)(left_ns % 1000000000);
+		left.secs = left_ns / 1000000000;
+		left.ns = left_ns % 1000000000;
 		count = result(syscall(
-			SYS_ppoll, &one, 1,
+			SYS_PPOLL, &one, 1,
 			deadline_ns == POLL_FOREVER ? NULL : &left, NULL, 0));
 		if (count <= 0)
 			return count;

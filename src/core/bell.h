@@ -83,12 +83,12 @@ static inline void bell_settle(struct tol_link *link)
 {
 	fence_after_rmw();
 	if (__builtin_expect(
-		    link->is_meeting |
-			    (load_relaxed_32(&link->head->polled) & POLLED_MASK) |
-			    (uint32_t)(load_relaxed_64(&link->head->receivers) |
-				       load_relaxed_64(&link->head->senders) |
-				       load_relaxed_64(
-					       &link->head->dead_receivers)),
+		    (link->is_meeting |
+		     (load_relaxed_32(&link->head->polled) & POLLED_MASK) |
+		     (uint32_t)(load_relaxed_64(&link->head->receivers) |
+				load_relaxed_64(&link->head->senders) |
+				load_relaxed_64(
+					&link->head->dead_receivers))) != 0,
 		    0))
 		bell_settle_slow(link);
 }

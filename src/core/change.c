@@ -88,7 +88,7 @@ static __attribute__((noinline)) void help(struct tol_link *link, uint64_t made)
 	if (count > CHANGE_ENTRIES_MAX)
 		count = 0;
 	copy_unsettled(copy.entries, list->entries,
-		       count * sizeof(copy.entries[0]));
+		       (size_t)count * sizeof(copy.entries[0]));
 	/* Unchanged: what was copied is the list of this very change. */
 	if (load_after_reads_64(&index_of(link)->change) == made)
 		carry_out(link, made, copy.entries, count);

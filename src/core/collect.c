@@ -284,8 +284,8 @@ static void punch_slots(struct collection *c, uint64_t from, uint64_t to)
 
 		if (count > slots - index)
 			count = slots - index;
-		if (sys_punch(&link->ring[index], count * sizeof(uint64_t)) ==
-		    0)
+		if (sys_punch(&link->ring[index],
+			      (size_t)count * sizeof(uint64_t)) == 0)
 			c->bytes += count * sizeof(uint64_t);
 		from += count;
 	}

@@ -25,7 +25,7 @@ void exam_note(struct exam *exam, enum tol_finding_kind kind,
 	if (exam->flaws_count == exam->flaws_room) {
 		uint64_t room = exam->flaws_room ? exam->flaws_room * 2 : 16;
 		struct flaw *flaws = realloc(exam->flaws,
-					     room * sizeof(*flaws));
+					     (size_t)room * sizeof(*flaws));
 
 		if (!flaws) {
 			exam->error = -ENOMEM;
@@ -48,7 +48,7 @@ void exam_keep(struct exam *exam, const struct found *found)
 	if (exam->found_count == exam->found_room) {
 		uint64_t room = exam->found_room ? exam->found_room * 2 : 64;
 		struct found *list = realloc(exam->found,
-					     room * sizeof(*list));
+					     (size_t)room * sizeof(*list));
 
 		if (!list) {
 			exam->error = -ENOMEM;
@@ -254,7 +254,8 @@ static void part_overlaps(struct exam *exam)
 
 	if (exam->found_count == 0)
 		return;
-	qsort(exam->found, exam->found_count, sizeof(*exam->found), by_unit);
+	qsort(exam->found, (size_t)exam->found_count, sizeof(*exam->found),
+	      by_unit);
 	for (uint64_t i = 0; i < exam->found_count; i++) {
 		const struct found *found = &exam->found[i];
 
@@ -268,7 +269,7 @@ static void part_overlaps(struct exam *exam)
 		exam->found[kept++] = *found;
 	}
 	exam->found_count = kept;
-	qsort(exam->found, kept, sizeof(*exam->found), by_turn);
+	qsort(exam->found, (size_t)kept, sizeof(*exam->found), by_turn);
 }
 
 /* ---- the head and the tables ---- */

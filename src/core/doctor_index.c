@@ -97,17 +97,19 @@ static bool copy_tables(struct copy *copy)
 	}
 	copy->entries_count = (uint32_t)entries;
 	copy->nodes_count = (uint32_t)nodes;
-	copy->entries = calloc(entries, sizeof(*copy->entries));
-	copy->nodes = calloc(nodes, sizeof(*copy->nodes));
-	copy->seen = calloc(entries, 1);
+	copy->entries = calloc(copy->entries_count, sizeof(*copy->entries));
+	copy->nodes = calloc(copy->nodes_count, sizeof(*copy->nodes));
+	copy->seen = calloc(copy->entries_count, 1);
 	if (!copy->entries || !copy->nodes || !copy->seen) {
 		copy->exam->error = -ENOMEM;
 		return false;
 	}
 	if (sys_pread(copy->exam->fd, copy->entries,
-		      entries * sizeof(*copy->entries), g->entries_offset) < 0 ||
+		      copy->entries_count * sizeof(*copy->entries),
+		      g->entries_offset) < 0 ||
 	    sys_pread(copy->exam->fd, copy->nodes,
-		      nodes * sizeof(*copy->nodes), g->nodes_offset) < 0) {
+		      copy->nodes_count * sizeof(*copy->nodes),
+		      g->nodes_offset) < 0) {
 		note(copy->exam, "it cannot be read");
 		return false;
 	}

@@ -77,7 +77,7 @@ static uint64_t find_tail(const struct exam *exam, uint64_t *next,
 	uint64_t best = exam->head.tail;
 
 	if (count > 0)
-		qsort(next, count, sizeof(*next), compare);
+		qsort(next, (size_t)count, sizeof(*next), compare);
 	for (uint64_t i = 0; i < count; i++) {
 		while (end < count && next[end] - next[i] < n)
 			end++;
@@ -198,10 +198,12 @@ static void look_at_hints(struct exam *exam, uint64_t head)
 static void read_slots(const struct exam *exam, uint64_t *words, uint64_t count,
 		       uint64_t index)
 {
-	memset(words, 0, count * sizeof(*words));
-	if (sys_pread(exam->fd, words, count * sizeof(*words),
+	size_t size_bytes = (size_t)count * sizeof(*words);
+
+	memset(words, 0, size_bytes);
+	if (sys_pread(exam->fd, words, size_bytes,
 		      exam->geometry.ring_offset + index * sizeof(*words)) < 0)
-		memset(words, 0, count * sizeof(*words));
+		memset(words, 0, size_bytes);
 }
 
 static void look_at_ring(struct exam *exam, uint64_t *words, uint64_t *next)
@@ -368,7 +370,7 @@ int exam_ring(struct exam *exam)
 		look_at_unbounded(exam);
 		return 0;
 	}
-	words = malloc(exam->geometry.ring_slots * 2 * sizeof(*words));
+	words = malloc((size_t)exam->geometry.ring_slots * 2 * sizeof(*words));
 	if (!words)
 		return -ENOMEM;
 	look_at_ring(exam, words, words + exam->geometry.ring_slots);

@@ -273,7 +273,8 @@ static int pass_slots(struct pass *pass, uint64_t tail, const uint64_t *words)
 
 static int pass_bounded(struct pass *pass, uint64_t tail)
 {
-	size_t size_bytes = pass->geometry->ring_slots * sizeof(uint64_t);
+	size_t size_bytes =
+		(size_t)pass->geometry->ring_slots * sizeof(uint64_t);
 	uint64_t *words = malloc(size_bytes);
 	int err;
 

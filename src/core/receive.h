@@ -91,7 +91,8 @@ bool receive_find_held(struct receiving *r, enum hold_kind kind,
 /* Holders may be dead, or their time over: asked now and then. */
 static inline void receive_look_after_holds(struct tol_link *link)
 {
-	if (__builtin_expect(load_relaxed_32(&link->head->holds_high), 0))
+	if (__builtin_expect(load_relaxed_32(&link->head->holds_high) != 0,
+			     0))
 		hold_sweep_now_and_then(link, link->futex->now_ns());
 }
 

@@ -42,11 +42,11 @@ uint64_t mailbox_signature(void)
 	hash = fold(hash, HEAP_END_BITS << 8 | MAILBOX_HEAP_PAGE_CHUNKS);
 	hash = fold(hash, offsetof(struct mailbox_layout, sorted));
 	hash = fold(hash, sizeof(struct index_layout));
-	hash = fold(hash, sizeof(struct entry_layout) << 32 |
+	hash = fold(hash, (uint64_t)sizeof(struct entry_layout) << 32 |
 			  sizeof(struct waiter_layout) << 8 |
 			  sizeof(struct node_layout));
 	hash = fold(hash, CHANGE_NUMBER_SHIFT << 24 | CHANGE_ENTRIES_MAX);
-	hash = fold(hash, sizeof(struct identity_layout) << 32 |
+	hash = fold(hash, (uint64_t)sizeof(struct identity_layout) << 32 |
 			  IDENTITY_TURN_SHIFT << 8 | IDENTITY_SHIFT);
 	return fold(hash, SLOT_LAP_BITS);
 }

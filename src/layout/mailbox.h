@@ -146,6 +146,7 @@ struct mailbox_layout {
 	uint32_t sorted;	/* SORTED_ */
 	uint32_t identities_next;	/* counts who has joined */
 	uint32_t identities_backed;
+	uint32_t pad_540;	/* or where longs have 32 bits it would be shorter */
 };
 
 /* Somebody selects, or has sent with a priority: receive from the index. */
@@ -182,7 +183,7 @@ static_assert(offsetof(struct mailbox_layout, chunks_high) == 516, "layout");
 static_assert(offsetof(struct mailbox_layout, has_body_files) == 520, "layout");
 static_assert(offsetof(struct mailbox_layout, holds_high) == 524, "layout");
 static_assert(offsetof(struct mailbox_layout, sorted) == 528, "layout");
-static_assert(sizeof(struct mailbox_layout) <= MAILBOX_PAGE_BYTES, "layout");
+static_assert(sizeof(struct mailbox_layout) == 544, "layout");
 
 /*
  * One participant; written only by whoever holds the lock on its number.

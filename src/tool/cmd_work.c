@@ -601,7 +601,7 @@ static int set_up(struct work *work)
 	};
 	int i, error;
 
-	work->jobs = calloc(work->jobs_count, sizeof(*work->jobs));
+	work->jobs = calloc((size_t)work->jobs_count, sizeof(*work->jobs));
 	if (work->jobs == NULL)
 		return -ENOMEM;
 	error = job_setup_init(&work->setup, work->tool, work->name,

@@ -14,9 +14,11 @@
  * the worker's output does not wait for the keeper.
  */
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -57,6 +59,24 @@ static void keep(int fd)
 		kill(-groups[i], SIGKILL);
 }
 
+/* As closefrom(), which not every libc has. Without /proc those that are usual. */
+static void close_others(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+	int fd;
+
+	for (fd = STDERR_FILENO + 1; dir == NULL && fd < 1024; fd++)
+		close(fd);
+	while (dir != NULL && (entry = readdir(dir)) != NULL) {
+		fd = atoi(entry->d_name);
+		if (fd > STDERR_FILENO && fd != dirfd(dir))
+			close(fd);
+	}
+	if (dir != NULL)
+		closedir(dir);
+}
+
 static void be_keeper(int fd)
 {
 	int null;
@@ -71,7 +91,7 @@ static void be_keeper(int fd)
 	if (null < 0 || dup2(fd, STDIN_FILENO) < 0 ||
 	    dup2(null, STDOUT_FILENO) < 0 || dup2(null, STDERR_FILENO) < 0)
 		_exit(STATUS_FAILED);
-	closefrom(STDERR_FILENO + 1);
+	close_others();
 	keep(STDIN_FILENO);
 	_exit(STATUS_DONE);
 }
