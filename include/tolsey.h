@@ -151,6 +151,30 @@ TOL_API int tol_space_clean(const char *space, int dry_run,
 					   void *context),
 			    void *context);
 
+/* How the bytes of an object are laid out. */
+struct tol_layout {
+	uint32_t version;
+	uint32_t incompatible_flags;
+	uint64_t signature;	/* of its sizes and places: builds of one version that
+				   differ in them do not meet either */
+};
+
+/**
+ * tol_object_layout - why a call says -EPROTO
+ * @name: of a mailbox or a segment
+ * @space: as for tol_space_path()
+ * @ret_object: what the object has
+ * @ret_own: what this library works with: all three are the same, or every call that
+ *	needs more than the name says -EPROTO
+ *
+ * Return: 0; -ENOENT; -EMEDIUMTYPE no mailbox or segment of any version; -EINVAL;
+ *	-EACCES, -ELOOP, -EMFILE, -ENFILE; errors of the space
+ * Thread: MT-Safe env	Signal: AS-Unsafe	Fork: any	Blocks: no
+ */
+TOL_API int tol_object_layout(const char *name, const char *space,
+			      struct tol_layout *ret_object,
+			      struct tol_layout *ret_own);
+
 /* ---- mailboxes ---------------------------------------------------------- */
 
 /*

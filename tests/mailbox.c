@@ -384,6 +384,7 @@ static void patch(const char *name, off_t offset, const void *bytes,
 
 START_TEST(foreign_bytes_are_errors)
 {
+	struct tol_layout object, own;
 	struct tol_link *link = NULL;
 	uint32_t newer = 99;
 	int fd;
@@ -392,6 +393,15 @@ START_TEST(foreign_bytes_are_errors)
 	patch("box", 8, &newer, 4);
 	ck_assert_int_eq(tol_open(&link, "box", NULL), -EPROTO);
 	ck_assert_int_eq(tol_mailbox_remove("box", NULL), -EPROTO);
+	ck_assert_int_eq(tol_mailbox_create("box", 1, NULL), 1);
+	patch("box", 24, &newer, 4);
+	ck_assert_int_eq(tol_open(&link, "box", NULL), -EPROTO);
+	ck_assert_int_eq(tol_object_layout("box", NULL, &object, &own), 0);
+	ck_assert_uint_eq(object.version, own.version);
+	ck_assert_uint_ne(object.signature, own.signature);
+	ck_assert_int_eq(tol_mailbox_remove("box", NULL), -EPROTO);
+	ck_assert_int_eq(tol_object_layout("box", NULL, &object, &own),
+			 -ENOENT);
 	ck_assert_int_eq(tol_mailbox_create("box", 1, NULL), 1);
 	ck_assert_int_eq(truncate(path_of("box"), 4096), 0);
 	ck_assert_int_eq(tol_open(&link, "box", NULL), -EBADMSG);

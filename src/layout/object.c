@@ -13,5 +13,6 @@ int object_check(const struct object_layout *head, uint32_t kind,
 		return -EPROTO;
 	if (head->kind != kind)
 		return -EMEDIUMTYPE;
-	return head->signature == signature ? 0 : -EBADMSG;
+	/* The same version of another build, or of another machine's. */
+	return head->signature == signature ? 0 : -EPROTO;
 }

@@ -11,7 +11,8 @@
  *	12 .. 15	kind		enum tol_kind
  *	16 .. 19	incompatible	flags; an unknown one: -EPROTO
  *	20 .. 23	compatible	flags; unknown ones are ignored
- *	24 .. 31	signature	of the sizes and offsets of that kind
+ *	24 .. 31	signature	of the sizes and offsets of that kind; another
+ *			one: -EPROTO
  */
 
 #include <assert.h>
@@ -41,7 +42,7 @@ static_assert(sizeof(struct object_layout) == 32, "layout");
  * object_check - is this the head of an object of that kind and our layout?
  * @head: a private copy of the bytes
  *
- * Return: 0; -EBADMSG not ours, or damaged; -EPROTO another layout version;
+ * Return: 0; -EBADMSG not ours, or damaged; -EPROTO another layout;
  *	-EMEDIUMTYPE another kind
  */
 int object_check(const struct object_layout *head, uint32_t kind,

@@ -2,6 +2,7 @@
 /* One line on standard error: what, which name, why, what to do. */
 
 #include <errno.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -73,7 +74,7 @@ int say_failed(struct tool *tool, const char *name, const char *format, ...)
 /*
  * The table from errno and command to advice: the first line that fits. A NULL
  * command fits all; one that ends in a space fits a family. %N is the name, %S
- * the space.
+ * the space, %L both layouts.
  */
 static const struct {
 	int error;
@@ -118,7 +119,7 @@ static const struct {
 		"'%R'" },
 	{ EBADMSG, NULL, "is damaged, its bytes make no sense: see 'tolsey "
 		"doctor %N', which can repair it, or remove it with '%R'" },
-	{ EPROTO, NULL, "was made by a version of tolsey with another layout: "
+	{ EPROTO, NULL, "was made by a version of tolsey with another layout%L: "
 		"use that version, or remove it with '%R'" },
 	{ ERANGE, "create", "capacity is above the maximum: take at most "
 		"1048576 messages" },
@@ -150,6 +151,8 @@ static const struct {
 	{ EMFILE, NULL, "too many open files: raise 'ulimit -n'" },
 	{ ENOMEM, NULL, "no memory left for this process: free some, or raise "
 		"'ulimit -v'" },
+	{ EOVERFLOW, NULL, "too large for this tolsey, which has 32 bits: make it "
+		"again, with 'tolsey create %N --reserve 256M'" },
 	{ EINVAL, "seg create", "size must be from 1 to 1T" },
 };
 
@@ -176,6 +179,21 @@ static const char *advice_for(struct tool *tool, int error)
 	return NULL;
 }
 
+static void say_layouts(const char *name, const char *space)
+{
+	struct tol_layout object, own;
+
+	if (tol_object_layout(name, space, &object, &own) != 0)
+		return;
+	fprintf(stderr, " (it has %" PRIu32 "-%016" PRIx64, object.version,
+		object.signature);
+	if (object.incompatible_flags)
+		fprintf(stderr, " with flags %#" PRIx32,
+			object.incompatible_flags);
+	fprintf(stderr, ", tolsey %s has %" PRIu32 "-%016" PRIx64 ")",
+		tol_version(), own.version, own.signature);
+}
+
 static void say_text(const char *text, const char *address, const char *space,
 		     int segment)
 {
@@ -191,7 +209,9 @@ static void say_text(const char *text, const char *address, const char *space,
 			continue;
 		}
 		text++;
-		if (*text == 'R')
+		if (*text == 'L')
+			say_layouts(name, space);
+		else if (*text == 'R')
 			fprintf(stderr, "tolsey %srm %s", segment ? "seg " : "",
 				say_clean(name, clean, sizeof(clean)));
 		else
