@@ -44,7 +44,7 @@ _tolsey()
 	--segment)
 		mapfile -t COMPREPLY < <(compgen -W "$(_tolsey_names segment)" -- "$cur")
 		return ;;
-	--tag|--tag-range|--not-tag|--lowest-tag|--from|--priority|--ttl|--jobs|--max-tries|--lease|--capacity|--capacity-max|--memory-limit|--sender-quota|--mode|--timeout|--size|--offset|--length|--count|--index|-[cmtsonij])
+	--tag|--tag-range|--not-tag|--lowest-tag|--from|--priority|--ttl|--jobs|--max-tries|--lease|--capacity|--capacity-max|--memory-limit|--sender-quota|--reserve|--mode|--timeout|--size|--offset|--length|--count|--index|-[cmtsonij])
 		return ;;
 	esac
 	case $command in
@@ -52,7 +52,7 @@ _tolsey()
 		--space --version' ;;
 	help) words='create send recv work peek tap doctor ls stat rm close purge resize clean seg' ;;
 	seg) words='create write read ls stat grow seal rm' ;;
-	create) words='--capacity --capacity-max --unbounded --memory-limit --sender-quota --mode --if-missing' ;;
+	create) words='--capacity --capacity-max --unbounded --memory-limit --sender-quota --reserve --mode --if-missing' ;;
 	send) words='--lines --null --nowait --timeout --tag --priority --ttl --segment'
 		kind=mailbox ;;
 	work) words='--jobs --max-tries --lease --count --drain --json

@@ -81,6 +81,7 @@ _tolsey_command()
 		'--unbounded[no limit but memory]' \
 		'--memory-limit[of all bodies]:size:' \
 		'--sender-quota[of one sender]:size:' \
+		'--reserve[address space in each process]:size:' \
 		'--mode[mode]:octal mode:' '--if-missing[fine if there]' ':name:' ;;
 	send) _arguments $common $wait '(--null)--lines[a message a line]' \
 		'(--lines)--null[zero bytes end messages]' \

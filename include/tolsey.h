@@ -191,6 +191,7 @@ struct tol_mailbox_opts {
 	uint64_t capacity_max_msgs; /* tol_resize() goes up to that; 0: the capacity */
 	uint64_t memory_limit_bytes; /* of all bodies in it; 0: none */
 	uint64_t sender_quota_bytes; /* of those of one participant; 0: none */
+	uint64_t reserve_bytes;	/* address space in each process; 0: as suits */
 };
 
 /**
@@ -224,8 +225,14 @@ struct tol_mailbox_opts {
  * 4 GiB of bodies at most. What a sender that died has queued counts for nobody's
  * quota.
  *
+ * Who opens a mailbox has all of it in its address space, 4 GiB and more, though
+ * memory is taken as it is used. What a 32-bit process makes has 512 MiB at most;
+ * what it shall open and another makes needs reserve_bytes, such as 256 << 20: that
+ * much at most, and correspondingly fewer bytes of bodies up to 1 MiB at once.
+ *
  * Return: 1 made, 0 was there (if_missing only); -EEXIST; -EINVAL bad name or
- *	mode, a capacity_max_msgs below the capacity, or a limit with capacity 0;
+ *	mode, a capacity_max_msgs below the capacity, a limit with capacity 0, or
+ *	reserve_bytes too few: 512 << 20 are enough for all of it;
  *	-ERANGE capacity above the maximum;
  *	-ENOSPC no memory for it; -EFBIG RLIMIT_FSIZE forbids it; -ENOENT no
  *	such space; -EPERM space not safe; -EACCES; -EOPNOTSUPP the space's
@@ -441,7 +448,8 @@ struct tol_open_opts {
  * Return: 0; -ENOENT nothing of that name; -EINVAL bad name or flags; -EACCES
  *	no right to read and write it; -EPROTO made by a version of tolsey with
  *	another layout; -EBADMSG damaged, or quarantined; -EMEDIUMTYPE not a
- *	mailbox; -EUSERS 4096 participants already, or four taps; -ELOOP a symbolic link;
+ *	mailbox; -EOVERFLOW larger than a 32-bit process can map, see reserve_bytes;
+ *	-EUSERS 4096 participants already, or four taps; -ELOOP a symbolic link;
  *	-ENOSPC, -ENOMEM, -EMFILE, -ENFILE; errors of the space
  * Thread: MT-Safe env	Signal: AS-Unsafe	Blocks: no
  * Fork: holds up a fork() of other threads for some microseconds

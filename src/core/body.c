@@ -211,6 +211,8 @@ int body_copy_file(struct tol_link *link, const struct reading *reading,
 int body_map_file(struct tol_link *link, const struct reading *reading,
 		  void **ret_address)
 {
+	if (reading->body.size_bytes > SIZE_MAX / 2)
+		return -ENOMEM;
 	return body_file_map(link, identity_number(reading->body.sender), reading->serial,
 			     (size_t)reading->body.size_bytes, ret_address);
 }

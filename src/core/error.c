@@ -31,6 +31,7 @@ static const struct {
 	{ EINVAL, "a name, size or option that cannot be" },
 	{ ERANGE, "capacity above the maximum of 1048576 messages" },
 	{ ENOTSUP, "not supported here: by the file system, or of this mailbox" },
+	{ EOVERFLOW, "larger than a 32-bit process can map: make it with reserve_bytes" },
 	{ E2BIG, "more tags were asked for than TOL_SELECT_TAGS_MAX: use a range" },
 	{ EACCES, "permission denied by the file's mode" },
 	{ EPERM, "not allowed: unsafe owner or mode, sealed, or a limit" },

@@ -30,9 +30,20 @@ struct request {
 	const char *name;
 	uint64_t capacity_msgs, capacity_max_msgs;
 	uint64_t memory_limit_bytes, sender_quota_bytes;
+	uint64_t reserve_bytes;		/* address space, UINT64_MAX any */
 	mode_t mode;
 	bool has_heap;
 };
+
+/*
+ * Of a process with 32 bits what is large enough for any capacity, and leaves it
+ * and others like it most of their address space.
+ */
+#define RESERVE_DEFAULT_BYTES						\
+	(sizeof(size_t) < 8 ? UINT64_C(1) << 29 : UINT64_MAX)
+
+/* What sys_map() can be asked for. */
+#define MAP_MAX_BYTES ((uint64_t)SIZE_MAX / 2)
 
 /* The first page of the heap's table has memory, and stays. */
 static int fill_pages(int fd, const struct mailbox_geometry *geometry)
@@ -58,7 +69,8 @@ static int fill_ring(int fd, const struct mailbox_geometry *geometry)
 		words[i] = slot_make(SLOT_EMPTY, 0, 0);
 	while (left > 0) {
 		uint64_t count = left < 512 ? left : 512;
-		ssize_t n = sys_pwrite(fd, words, count * sizeof(words[0]),
+		ssize_t n = sys_pwrite(fd, words,
+				       (size_t)count * sizeof(words[0]),
 				       offset);
 
 		if (n < 0)
@@ -121,10 +133,13 @@ static int fill(int fd, const struct mailbox_geometry *geometry,
 	return fill_ring(fd, geometry);
 }
 
-/* As large a pool as the limit on file sizes allows. */
+/* As large a pool as the limit on file sizes, and what was asked for, allow. */
 static int choose_geometry(uint64_t capacity_msgs, uint32_t chunks,
+			   uint64_t reserve_bytes,
 			   struct mailbox_geometry *ret_geometry)
 {
+	int err = -EINVAL;
+
 	for (; chunks >= MAILBOX_POOL_CHUNKS_MIN; chunks /= 2) {
 		struct mailbox_shape shape = {
 			.capacity_msgs = capacity_msgs,
@@ -133,10 +148,25 @@ static int choose_geometry(uint64_t capacity_msgs, uint32_t chunks,
 
 		if (!mailbox_compute(&shape, ret_geometry))
 			return -EINVAL;
+		if (ret_geometry->file_bytes > reserve_bytes)
+			continue;
 		if (sys_size_is_allowed(ret_geometry->file_bytes))
 			return 0;
+		err = -EFBIG;
 	}
-	return -EFBIG;
+	return err;
+}
+
+/* Could this process map it? */
+static int try_map(int fd, uint64_t file_bytes)
+{
+	void *address;
+	int err;
+
+	if (file_bytes > MAP_MAX_BYTES)
+		return -ENOMEM;
+	err = sys_map(fd, 0, (size_t)file_bytes, true, NULL, &address);
+	return err < 0 ? err : sys_unmap(address, (size_t)file_bytes);
 }
 
 /* With a heap: the same, and as the address space of this process allows. */
@@ -151,18 +181,15 @@ static int choose_heap(int fd, const struct request *request,
 		.ring_shift = is_unbounded ? MAILBOX_RING_SHIFT_MAX : 0,
 		.has_heap = true,
 	};
-	int err = -EFBIG;
+	int err = -EINVAL;
 
 	while (mailbox_compute(&shape, ret_geometry)) {
-		void *address;
-
-		err = sys_set_size(fd, ret_geometry->file_bytes);
-		if (err == 0) {
-			err = sys_map(fd, 0, ret_geometry->file_bytes, true,
-				      NULL, &address);
+		if (ret_geometry->file_bytes <= request->reserve_bytes) {
+			err = sys_set_size(fd, ret_geometry->file_bytes);
 			if (err == 0)
-				return sys_unmap(address,
-						 ret_geometry->file_bytes);
+				err = try_map(fd, ret_geometry->file_bytes);
+			if (err == 0)
+				return 0;
 		}
 		shape.pool_chunks = shape.pool_chunks / 2 /
 				    MAILBOX_HEAP_PAGE_CHUNKS *
@@ -182,10 +209,8 @@ static int make_unnamed(const struct space *space,
 
 	if (!request->has_heap)
 		err = choose_geometry(request->capacity_max_msgs,
-				      sizeof(size_t) < 8
-					      ? MAILBOX_POOL_CHUNKS_MAX / 32
-					      : MAILBOX_POOL_CHUNKS_MAX,
-				      &geometry);
+				      MAILBOX_POOL_CHUNKS_MAX,
+				      request->reserve_bytes, &geometry);
 	if (err < 0)
 		return err;
 	fd = sys_open_unnamed(space->fd, request->mode);
@@ -204,13 +229,24 @@ static int make_unnamed(const struct space *space,
 int mailbox_make_like(const struct space *space,
 		      const struct mailbox_layout *head, mode_t mode)
 {
+	struct mailbox_shape shape = {
+		.capacity_msgs = head->capacity_msgs,
+		.pool_chunks = head->pool_chunks,
+		.ring_shift = head->ring_shift,
+		.has_heap = head->has_heap != 0,
+	};
 	struct request request = {
 		.capacity_msgs = head->capacity_msgs,
 		.capacity_max_msgs = head->capacity_msgs,
+		.reserve_bytes = RESERVE_DEFAULT_BYTES,
 		.mode = mode,
-		.has_heap = head->has_heap != 0,
+		.has_heap = shape.has_heap,
 	};
+	struct mailbox_geometry old;
 
+	/* Who had room for the old one has room for the new one. */
+	if (mailbox_compute(&shape, &old))
+		request.reserve_bytes = old.file_bytes;
 	return make_unnamed(space, &request);
 }
 
@@ -222,7 +258,8 @@ int mailbox_make_hidden(const struct space *space, uint64_t capacity_msgs,
 		.capacity_max_msgs = capacity_msgs,
 	};
 	struct mailbox_geometry geometry;
-	int fd, err = choose_geometry(capacity_msgs, chunks, &geometry);
+	int fd, err = choose_geometry(capacity_msgs, chunks, UINT64_MAX,
+				      &geometry);
 
 	if (err < 0)
 		return err;
@@ -277,6 +314,9 @@ static int make_request(const char *name, uint64_t capacity_msgs,
 		.name = name,
 		.capacity_msgs = capacity_msgs,
 		.capacity_max_msgs = capacity_msgs,
+		.reserve_bytes = opts && opts->reserve_bytes
+					 ? opts->reserve_bytes
+					 : RESERVE_DEFAULT_BYTES,
 		.mode = opts && opts->mode ? opts->mode : 0600,
 		.has_heap = capacity_msgs == TOL_CAPACITY_UNBOUNDED,
 	};
@@ -372,7 +412,7 @@ void link_free(struct tol_link *link)
 	maps_fini(link);
 	pool_fini(link);
 	if (link->head && link->process_number == fork_process_number())
-		sys_unmap(link->head, link->geometry.file_bytes);
+		sys_unmap(link->head, (size_t)link->geometry.file_bytes);
 	polling_free(link);
 	free(link->change);
 	look_list_free(link->look_list);
@@ -385,21 +425,23 @@ void link_free(struct tol_link *link)
 int link_map_and_join(struct tol_link *link, int fd)
 {
 	struct mailbox_layout head;
+	size_t size_bytes;
 	void *address;
 	int err;
 
 	err = peek_head(fd, &head, &link->geometry);
 	if (err < 0)
 		return err;
-	if (link->geometry.file_bytes > SIZE_MAX / 2)
-		return -ENOMEM;
+	if (link->geometry.file_bytes > MAP_MAX_BYTES)
+		return -EOVERFLOW;
+	size_bytes = (size_t)link->geometry.file_bytes;
 	link->id = head.id;
-	err = sys_map(fd, 0, link->geometry.file_bytes, true, NULL, &address);
+	err = sys_map(fd, 0, size_bytes, true, NULL, &address);
 	if (err < 0)
 		return err;
 	set_addresses(link, address);
 	heap_init(link, &head);
-	err = sys_keep_from_child(address, link->geometry.file_bytes);
+	err = sys_keep_from_child(address, size_bytes);
 	if (err == 0)
 		err = link_check(link);
 	if (err == -EIDRM)

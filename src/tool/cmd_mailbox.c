@@ -27,6 +27,9 @@ static int create_option(struct tool *tool, int option,
 	case 'q':
 		return args_size(tool, "--sender-quota", optarg,
 				 &opts->sender_quota_bytes);
+	case 'r':
+		return args_size(tool, "--reserve", optarg,
+				 &opts->reserve_bytes);
 	case 'x':
 		return args_count(tool, "--capacity-max", optarg,
 				  &opts->capacity_max_msgs);
@@ -47,6 +50,7 @@ static int run_create(struct tool *tool, int argc, char **argv)
 		{ "unbounded", no_argument, NULL, 'u' },
 		{ "memory-limit", required_argument, NULL, 'l' },
 		{ "sender-quota", required_argument, NULL, 'q' },
+		{ "reserve", required_argument, NULL, 'r' },
 		{ "mode", required_argument, NULL, 'm' },
 		{ "if-missing", no_argument, NULL, 'i' },
 		{ NULL, 0, NULL, 0 },
@@ -82,6 +86,9 @@ static int run_create(struct tool *tool, int argc, char **argv)
 				 "%" PRIu64, capacity_msgs);
 	opts.space = tool->space;
 	error = tol_mailbox_create(name, capacity_msgs, &opts);
+	if (error == -EINVAL && opts.reserve_bytes)
+		return say_failed(tool, name, "--reserve is too small for that "
+				  "capacity: 512M is enough for any");
 	return error < 0 ? say_error(tool, name, error) : STATUS_DONE;
 }
 
@@ -91,7 +98,7 @@ const struct command cmd_create = {
 	.brief = "Make a mailbox.",
 	.usage = "create NAME [--capacity N | --unbounded] [--capacity-max N]\n"
 		 "                     [--memory-limit SIZE] [--sender-quota SIZE]\n"
-		 "                     [--mode MODE] [--if-missing]",
+		 "                     [--reserve SIZE] [--mode MODE] [--if-missing]",
 	.help = "\n"
 "  -c, --capacity N    messages that it holds, 0 to 1048576; else 64. With 0 a\n"
 "                      send waits until somebody receives it\n"
@@ -99,6 +106,8 @@ const struct command cmd_create = {
 "      --unbounded     as many as there is memory for: nobody waits to send\n"
 "      --memory-limit SIZE  of all bodies in it, such as 64M; else none\n"
 "      --sender-quota SIZE  of those of one sender; else none\n"
+"      --reserve SIZE  address space that it takes in each process, for 32-bit\n"
+"                      ones 256M; else 4G and more\n"
 "  -m, --mode MODE     who may use it, in octal; else 0600\n"
 "      --if-missing    a mailbox that is there already is fine too\n",
 };
