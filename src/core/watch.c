@@ -179,9 +179,10 @@ static bool ring_one(struct ringing *ringing, uint32_t number,
 	uint64_t *word = &at->watch[kind];
 	uint64_t rings = (seen & ~WATCH_STATE_MASK) | WATCH_RINGING;
 
+	/* Armed anew meanwhile, by another thread of it, who may be stopped. */
 	if ((seen & WATCH_STATE_MASK) == WATCH_ARMED &&
 	    !cas_64(word, &seen, rings))
-		return true;
+		return (seen & WATCH_STATE_MASK) == WATCH_IDLE;
 	if (!ring_socket(ringing, &at->poll_sockets[kind]) ||
 	    !ring_socket(ringing, &at->hub_socket))
 		return false;
