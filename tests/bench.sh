@@ -55,6 +55,14 @@ for way in 'tol_wait' 'tol_wait, asleep' 'tol_descriptor and epoll, asleep' \
 	check "$way in both tables" test "$(grep -cx "  $way" "$work/waits")" = 2
 done
 check 'the drawing of wait' grep -q '</svg>' "$work/wait.svg"
+check 'the quick run of scale' bench/run "$build" scale --quick \
+	--json "$work/scale" --svg "$work/scale.svg" > "$work/table2" 2> "$work/err"
+check 'nothing on stderr in a pipe' test ! -s "$work/err"
+check 'both of scale' grep -q '^N processes on one mailbox$' "$work/table2"
+check 'the quick run of idle' bench/run "$build" idle --quick \
+	--json "$work/idle" > "$work/table3" 2> "$work/err"
+check 'nothing on stderr in a pipe' test ! -s "$work/err"
+check 'each that waits, twice' test "$(grep -c ' seconds ' "$work/table3")" = 20
 check 'the quick run of select' bench/run "$build" select --quick \
 	--json "$work/select" --svg "$work/svg" > "$work/table" 2> "$work/err"
 check 'nothing on stderr of it either' test ! -s "$work/err"
@@ -72,6 +80,8 @@ check 'both, to the screen' bench/run "$build" --quick > "$work/both"
 check 'with both' grep -q '^the highest priority$' "$work/both"
 if command -v python3 > /dev/null; then
 	check 'the JSON' python3 -m json.tool "$work/json" "$work/again"
+	check 'the JSON of scale' python3 -m json.tool "$work/scale" /dev/null
+	check 'the JSON of idle' python3 -m json.tool "$work/idle" /dev/null
 	check 'the JSON of wait' python3 -m json.tool "$work/wait" /dev/null
 	check 'the JSON of select' python3 -m json.tool "$work/select" \
 		"$work/again"
