@@ -37,8 +37,14 @@
  *   libc, has nothing attached; if it is made while another thread is inside
  *   tol_open() or tol_segment_attach(), it may keep that thread's process
  *   counted as alive for as long as the child lives.
- * - No call may be made from a signal handler (AS-Unsafe). A handler that
- *   leaves by longjmp out of a call leaves that link unusable.
+ * - From a signal handler only calls marked AS-Safe may be made. A call that waits
+ *   goes on after a handler has returned, whatever SA_RESTART says, and never
+ *   waits longer for it; tol_interrupt() ends it. A handler that leaves a call by
+ *   longjmp: if the call slept the link may only be closed, which gives back what
+ *   it had; otherwise not even that. Other processes are not harmed in either case.
+ * - No call is a cancellation point, and none waits in one: a thread that is
+ *   cancelled ends after the call, which tol_interrupt() makes end. Asynchronous
+ *   cancellation is as longjmp.
  * - No call prints, exits, aborts, starts threads or handles signals. The
  *   library registers a pthread_atfork() handler at the first open.
  */
@@ -460,7 +466,8 @@ TOL_API int tol_open(struct tol_link **ret_link, const char *address,
 
 /**
  * tol_close - end a link
- * @link: NULL is fine. No other thread may be in a call on it
+ * @link: NULL is fine. No other thread may be in a call on it: tol_interrupt() makes
+ *	those that wait return
  *
  * What was sent stays in the mailbox.
  *
@@ -995,8 +1002,8 @@ struct tol_wait {
  *
  * Return: how many are ready, 1 or more; -EAGAIN none (TOL_NOWAIT); -ETIMEDOUT none
  *	all the time; -EPERM a link is not open for what is wanted; -EINVAL;
- *	-ECHILD a link of the parent process; -EMFILE, -ENFILE, -ENOMEM, -ENOSPC;
- *	-EACCES no right to make a file in the space, or no /proc. Nothing has
+ *	-ECHILD a link of the parent process; -ECANCELED; -EMFILE, -ENFILE, -ENOMEM,
+ *	-ENOSPC; -EACCES no right to make a file in the space, or no /proc. Nothing has
  *	happened to any message
  * Thread: MT-Safe	Signal: AS-Unsafe; goes on after EINTR
  * Fork: -ECHILD in the child
@@ -1005,6 +1012,21 @@ struct tol_wait {
  * Source: poll(2); ALT of occam, select of Go, which take one as well
  */
 TOL_API int tol_wait(struct tol_wait *waits, size_t count, int64_t timeout_ns);
+
+/**
+ * tol_interrupt - no call on the link waits any more
+ *
+ * Calls that wait, in whatever thread, return -ECANCELED, and so does from now on
+ * each that would have to, tol_wait() with that link as well; calls that need
+ * not wait, and those with TOL_NOWAIT, are as before. For good: then join the threads
+ * and close the link. Other processes notice nothing, save that their sleepers look
+ * once more.
+ *
+ * Return: 0; -EINVAL; -ECHILD
+ * Thread: MT-Safe	Signal: AS-Safe		Blocks: no
+ * Fork: -ECHILD in the child	Crash: nothing has happened
+ */
+TOL_API int tol_interrupt(struct tol_link *link);
 
 /* ---- segments ------------------------------------------------------------ */
 

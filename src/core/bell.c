@@ -385,6 +385,9 @@ int bell_wait(struct bell_waiter *waiter, const struct ring_gate *gate)
 
 	if (waiter->timeout_ns == TOL_NOWAIT)
 		return -EAGAIN;
+	/* Before a sleep: after the announcement, whose epoch is moved on. */
+	if (load_acquire_32(&link->is_interrupted))
+		return -ECANCELED;
 	now_ns = link->futex->now_ns();
 	if (waiter->start_ns == 0)
 		waiter->start_ns = now_ns;

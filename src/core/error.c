@@ -19,6 +19,7 @@ static const struct {
 	{ EMSGSIZE, "the message is larger than the buffer; it is still there" },
 	{ ENOSPC, "no memory left for it in the space" },
 	{ ENOMEM, "no memory or address space left for this process" },
+	{ ECANCELED, "tol_interrupt() was called: this link waits no more" },
 	{ ESHUTDOWN, "no more messages: somebody has closed the mailbox" },
 	{ ENODATA, "the mailbox is closed and all its messages received" },
 	{ EIDRM, "the object was removed" },

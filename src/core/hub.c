@@ -286,3 +286,14 @@ void hub_poke(struct tol_link *link)
 		poll_timer_set(timer_fd, 0);
 	pthread_mutex_unlock(&lock);
 }
+
+/* A thread that is about to sleep on the set finds the timer over. */
+void hub_interrupt(void)
+{
+	int timer = __atomic_load_n(&timer_fd, __ATOMIC_ACQUIRE);
+
+	fetch_add_32(&epoch, 1);
+	futex_kernel_ops.wake(&epoch, INT_MAX);
+	if (timer >= 0 && process_number == fork_process_number())
+		poll_timer_set(timer, 0);
+}

@@ -30,6 +30,11 @@ void hub_sleep(uint32_t epoch, int64_t deadline_ns);
 /* For deaths: whoever sleeps looks at all links again. */
 void hub_poke(struct tol_link *link);
 
+/*
+ * Whoever sleeps in the hub looks again. Takes no lock: signal handlers call it.
+ */
+void hub_interrupt(void);
+
 /* How often. */
 uint32_t hub_deaths(void);
 

@@ -95,6 +95,7 @@ struct tol_link {
 	struct tap *tap;		/* of NAME:tap */
 
 	struct polling *polling;	/* or NULL: nobody polls it */
+	uint32_t is_interrupted;	/* no call waits any more */
 
 	/* Changes of the index by this link; see change.h. */
 	struct lock index_lock;

@@ -491,6 +491,8 @@ static int look_around(struct waiting *w, int64_t now_ns)
 		return w->waiter->kind == BELL_SENDERS ? -ESHUTDOWN : -ENODATA;
 	if (bell_is_over(w->waiter, now_ns))
 		return -ETIMEDOUT;
+	if (load_acquire_32(&link->is_interrupted))
+		return -ECANCELED;
 	if (w->waiter->kind == BELL_SENDERS)
 		return 0;
 	hold_sweep_now_and_then(link, now_ns);

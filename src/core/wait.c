@@ -49,6 +49,16 @@ static int check(struct waiting *w)
 	return 0;
 }
 
+/* Has one of the links been interrupted? */
+static bool is_interrupted(const struct waiting *w)
+{
+	for (size_t i = 0; i < w->count; i++)
+		if (w->waits[i].link &&
+		    load_acquire_32(&w->waits[i].link->is_interrupted))
+			return true;
+	return false;
+}
+
 /* Also makes what is over come back, so that it is there. */
 static bool look_at(struct tol_link *link, enum watch_kind kind, bool sweeps)
 {
@@ -145,6 +155,9 @@ static int sleep_for(struct waiting *w)
 		w->deaths = deaths;
 		if (count != 0)
 			return count;
+		/* After the epoch was read, which is moved on then. */
+		if (is_interrupted(w))
+			return -ECANCELED;
 		now_ns = futex_kernel_ops.now_ns();
 		if (now_ns >= w->deadline_ns)
 			return -ETIMEDOUT;
@@ -166,6 +179,7 @@ static int spin_for(struct waiting *w, bool *ret_has_looked)
 	budget_ns = w->may_spin ? spin_begin(&wait_spin) : 0;
 	*ret_has_looked = budget_ns > 0;
 	while (count == 0 && (w->must_spin || passed_ns < budget_ns) &&
+	       !(w->must_spin && is_interrupted(w)) &&
 	       start_ns + passed_ns < w->deadline_ns) {
 		cpu_relax();
 		count = look_at_all(w, w->must_spin);
@@ -187,7 +201,7 @@ static int wait_for(struct waiting *w)
 	if (count > 0)
 		return count;
 	if (w->must_spin)
-		return -ETIMEDOUT;
+		return is_interrupted(w) ? -ECANCELED : -ETIMEDOUT;
 	count = sleep_for(w);
 	spin_slept(&wait_spin, has_looked,
 		   futex_kernel_ops.now_ns() - start_ns);
@@ -231,4 +245,17 @@ int tol_wait(struct tol_wait *waits, size_t count, int64_t timeout_ns)
 	w.deadline_ns = make_deadline(timeout_ns);
 	w.deaths = hub_deaths();
 	return wait_for(&w);
+}
+
+int tol_interrupt(struct tol_link *link)
+{
+	if (!link)
+		return -EINVAL;
+	if (link->process_number != fork_process_number())
+		return -ECHILD;
+	store_release_32(&link->is_interrupted, 1);
+	fence_full();
+	bell_ring_all(link->head, link->futex);
+	hub_interrupt();
+	return 0;
 }
