@@ -47,6 +47,7 @@ static const struct {
 	{ ENFILE, "too many open files in the system" },
 	{ ENAMETOOLONG, "the path of the space is too long" },
 	{ ENOLCK, "the kernel has no room for another lock" },
+	{ ENOSYS, "the kernel cannot do it, or a filter of system calls refuses it" },
 	{ EROFS, "the space is on a read-only file system" },
 };
 
