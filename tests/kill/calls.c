@@ -41,7 +41,7 @@ bool check_recv(void)
 }
 
 /* Without anybody's help: the kernel rings in the place of the dead. */
-static bool check_send_to_sleeper(void)
+bool check_send_to_sleeper(void)
 {
 	bool happened = look().sent_msgs > (uint64_t)scenario->passed;
 
@@ -58,7 +58,7 @@ static bool check_send_to_sleeper(void)
 	return happened;
 }
 
-static bool check_recv_before_sleeper(void)
+bool check_recv_before_sleeper(void)
 {
 	bool happened = look().received_msgs > (uint64_t)scenario->passed;
 
@@ -203,8 +203,7 @@ void resumed_recv(void)
 	check_usable(link_here);
 }
 
-/* The next operation gives the wake that the stopped one owes. */
-static void others_wake_receiver(void)
+void others_wake_receiver(void)
 {
 	put();
 	must_be(end_sleeper(0), 8);
@@ -215,7 +214,7 @@ static void others_wake_receiver(void)
 	others_use_it();
 }
 
-static void others_wake_sender(void)
+void others_wake_sender(void)
 {
 	must_be(take(), FROM_HERE);
 	must_be(end_sleeper(0), 0);

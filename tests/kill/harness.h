@@ -42,8 +42,8 @@ struct scenario {
 /* Ends with an entry without a name. */
 extern const struct scenario self_scenarios[], call_scenarios[],
 	waiting_scenarios[], holding_scenarios[], changing_scenarios[],
-	meeting_scenarios[], selecting_scenarios[], unbounded_scenarios[],
-	object_scenarios[], recovery_scenarios[], segment_scenarios[];
+	meeting_scenarios[], polling_scenarios[], selecting_scenarios[],
+	unbounded_scenarios[], object_scenarios[], recovery_scenarios[], segment_scenarios[];
 
 /* Of another kind: many kills in a row. Return: passed? */
 bool run_latency(void);

@@ -257,6 +257,7 @@ int main(int argc, char **argv)
 	add_list(changing_scenarios);
 	add_list(meeting_scenarios);
 	add_list(selecting_scenarios);
+	add_list(polling_scenarios);
 	add_list(unbounded_scenarios);
 	if (!can_sleep()) {
 		runs_count = before_waiting;

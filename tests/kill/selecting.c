@@ -133,7 +133,7 @@ static void op_purge(void)
 
 /* ---- killed ---- */
 
-static bool check_send_to_sleeper(void)
+static bool sorted_check_send_to_sleeper(void)
 {
 	bool happened = look().sent_msgs > (uint64_t)scenario->passed;
 
@@ -150,7 +150,7 @@ static bool check_send_to_sleeper(void)
 	return happened;
 }
 
-static bool check_recv_before_sleeper(void)
+static bool sorted_check_recv_before_sleeper(void)
 {
 	int left = 0;
 
@@ -222,7 +222,7 @@ static void others_go_on_and_leave_one(void)
 	put();
 }
 
-static void others_wake_receiver(void)
+static void sorted_others_wake_receiver(void)
 {
 	put();
 	must_be(end_sleeper(0), 8);
@@ -233,7 +233,7 @@ static void others_wake_receiver(void)
 	others_go_on();
 }
 
-static void others_wake_sender(void)
+static void sorted_others_wake_sender(void)
 {
 	must_be(take(), FROM_HERE);
 	must_be(end_sleeper(0), 0);
@@ -312,8 +312,8 @@ const struct scenario selecting_scenarios[] = {
 	  STOPPED(others_go_on_and_leave_one, resumed_recv) },
 	{ WITH("sorted recv before a sleeper", 15, CAPACITY, 8),
 	  .set_up = fill_moved_and_sender, .op = op_recv,
-	  .after = note_what_came, .check = check_recv_before_sleeper,
-	  .flip = "change_make", STOPPED(others_wake_sender, resumed_recv) },
+	  .after = note_what_came, .check = sorted_check_recv_before_sleeper,
+	  .flip = "change_make", STOPPED(sorted_others_wake_sender, resumed_recv) },
 	{ WITH("select the middle one", 15, 0, 40), .set_up = fill_with_tags,
 	  .op = op_select, .after = note_what_was_selected,
 	  .check = check_recv, .flip = "change_make",
@@ -337,7 +337,7 @@ const struct scenario selecting_scenarios[] = {
 	  .flip = "ring_publish" },
 	{ WITH("sorted send to a sleeper", 15, 0, 8),
 	  .set_up = fill_unmoved_and_receiver, .op = op_send,
-	  .check = check_send_to_sleeper, .flip = "ring_publish",
-	  STOPPED(others_wake_receiver, resumed_send) },
+	  .check = sorted_check_send_to_sleeper, .flip = "ring_publish",
+	  STOPPED(sorted_others_wake_receiver, resumed_send) },
 	{ .name = NULL },
 };

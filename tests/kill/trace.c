@@ -145,7 +145,8 @@ bool trace_is_asleep(pid_t pid)
 	if (fd >= 0)
 		close(fd);
 	return line[0] >= '0' && line[0] <= '9' &&
-	       (atoi(line) == SYS_futex || atoi(line) == SYS_futex_waitv);
+	       (atoi(line) == SYS_futex || atoi(line) == SYS_futex_waitv ||
+		atoi(line) == SYS_poll || atoi(line) == SYS_ppoll);
 }
 
 /*

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -358,6 +359,87 @@ static void start_sleeper(int (*body)(int index), int index)
 		must(i < ASLEEP_LOOKS_MAX);
 		sched_yield();
 	}
+}
+
+/* Outside of a call: in poll(), or in tol_wait(). */
+static int receive_polling(struct tol_link *link, bool polls,
+			   struct tol_message *ret_message)
+{
+	struct tol_wait one = { link, TOL_RECV, 0 };
+	struct pollfd descriptor = { .events = POLLIN };
+	ssize_t n = -EAGAIN;
+
+	if (polls)
+		descriptor.fd = tol_descriptor(link, TOL_RECV);
+	while (n == -EAGAIN) {
+		if ((polls ? poll(&descriptor, 1, -1)
+			   : tol_wait(&one, 1, TOL_FOREVER)) != 1)
+			return -EIO;
+		n = tol_recv_message(link, body_here, BODY_MAX_BYTES,
+				     TOL_NOWAIT, ret_message);
+	}
+	return (int)n;
+}
+
+static int receive_outside(int index, bool polls)
+{
+	struct tol_link *link = open_own();
+	struct tol_message message = { 0 };
+
+	if (!link)
+		return 1;
+	shared->sleepers[index].result = receive_polling(link, polls, &message);
+	shared->sleepers[index].awake_ns = now_ns();
+	shared->sleepers[index].from = message.sender_pid;
+	memcpy(&shared->sleepers[index].number, body_here, 8);
+	tol_close(link);
+	return 0;
+}
+
+static int receive_in_poll(int index)
+{
+	return receive_outside(index, true);
+}
+
+static int receive_in_wait(int index)
+{
+	return receive_outside(index, false);
+}
+
+static int send_in_poll(int index)
+{
+	uint64_t number = SLEEPERS_NUMBER + (uint64_t)index;
+	struct tol_link *link = open_own();
+	struct pollfd descriptor = { .events = POLLIN };
+	int err = -EAGAIN;
+
+	if (!link)
+		return 1;
+	descriptor.fd = tol_descriptor(link, TOL_SEND);
+	while (err == -EAGAIN) {
+		if (poll(&descriptor, 1, -1) != 1)
+			return 1;
+		err = tol_send(link, &number, 8, TOL_NOWAIT);
+	}
+	shared->sleepers[index].result = err;
+	shared->sleepers[index].awake_ns = now_ns();
+	tol_close(link);
+	return 0;
+}
+
+void start_polling_receiver(int index)
+{
+	start_sleeper(receive_in_poll, index);
+}
+
+void start_waiting_receiver(int index)
+{
+	start_sleeper(receive_in_wait, index);
+}
+
+void start_polling_sender(int index)
+{
+	start_sleeper(send_in_poll, index);
 }
 
 void start_sleeping_receiver(int index)

@@ -58,6 +58,11 @@ unsigned char *scratch(void);		/* [BODY_MAX_BYTES + 8] bytes */
 void start_sleeping_receiver(int index);
 void start_sleeping_sender(int index);
 
+/* The same, outside of a call: in poll() on a descriptor, or in tol_wait(). */
+void start_polling_receiver(int index);
+void start_waiting_receiver(int index);
+void start_polling_sender(int index);
+
 /* Waits for its end without touching the mailbox. Return: of its call */
 int64_t end_sleeper(int index);
 
@@ -75,6 +80,14 @@ void note_what_came(void);	/* after a receive */
 /* After a kill: a newcomer takes all there is. Return: did it happen? */
 bool check_send(void);
 bool check_recv(void);
+
+/* The same, with one who sleeps and has to be woken by nobody else. */
+bool check_send_to_sleeper(void);
+bool check_recv_before_sleeper(void);
+
+/* The next operation gives the wake that the stopped one owes. */
+void others_wake_receiver(void);
+void others_wake_sender(void);
 
 /* After a stop: its call ended rightly; others left a message for it. */
 void resumed_send(void);
