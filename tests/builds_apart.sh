@@ -86,6 +86,20 @@ ends() {
 	run "$other" rm box
 }
 
+# talks NAME COMPILER...: everything once, in that build
+talks() {
+	local name=$1
+	shift
+	"$@" -std=c11 -D_GNU_SOURCE -O1 -Wall -Wextra -Werror -Iinclude \
+		-o "$work/talk-$name" tests/programs/talk.c \
+		"$work/b-$name/libtolsey.a" -pthread || exit 1
+	run "$work/talk-$name" > "$work/out"
+	is "$name: what goes wrong" "$(grep -v ' ok$' "$work/out")" ''
+	is "$name: what works" "$(grep -c ' ok$' "$work/out")" \
+		"$(grep -oE '\{ "[a-z]+", [a-z]+ \}' tests/programs/talk.c | wc -l)"
+	rm -rf "$TOLSEY_SPACE"/* "$TOLSEY_SPACE"/.[!.]*
+}
+
 # ---- 32 bits --------------------------------------------------------------------
 
 has_32=false has_musl=false
@@ -100,6 +114,7 @@ else
 	skip '32 bits: no gcc-multilib, or the kernel runs none'
 fi
 if $has_32; then
+	talks bits32 gcc -m32
 	ends '64 and 32 bits' "$plain" "$work/bits32"
 	ends '32 and 64 bits' "$work/bits32" "$plain"
 	run "$plain" create big
@@ -125,6 +140,7 @@ else
 fi
 if $has_musl; then
 	is 'libraries that it needs' "$(readelf -d "$work/musl" | grep -c NEEDED)" 0
+	talks musl musl-gcc -static
 	ends 'glibc and musl' "$plain" "$work/musl"
 	ends 'musl and glibc' "$work/musl" "$plain"
 fi
