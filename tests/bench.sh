@@ -59,6 +59,17 @@ check 'the quick run of scale' bench/run "$build" scale --quick \
 	--json "$work/scale" --svg "$work/scale.svg" > "$work/table2" 2> "$work/err"
 check 'nothing on stderr in a pipe' test ! -s "$work/err"
 check 'both of scale' grep -q '^N processes on one mailbox$' "$work/table2"
+check 'the quick run of pairs' bench/run "$build" pairs --quick \
+	--json "$work/pairs" > "$work/table4" 2> "$work/err"
+check 'nothing on stderr in a pipe' test ! -s "$work/err"
+check 'pairs, four ways' test "$(grep -c ' pairs ' "$work/table4")" = 16
+if command -v strace > /dev/null && strace -o /dev/null true 2> /dev/null; then
+	check 'system calls are counted' bench/syscalls "$build" > "$work/table5"
+	check 'in seven ways' test "$(grep -c '[0-9]$' "$work/table5")" = 7
+else
+	skipped=$((skipped + 1))
+	echo 'bench/syscalls: strace is missing or may not trace'
+fi
 check 'the quick run of idle' bench/run "$build" idle --quick \
 	--json "$work/idle" > "$work/table3" 2> "$work/err"
 check 'nothing on stderr in a pipe' test ! -s "$work/err"
