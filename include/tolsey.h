@@ -965,8 +965,8 @@ TOL_API int tol_resize(struct tol_link *link, uint64_t capacity_msgs);
  * Until the first call of this kind nobody pays for it. The descriptor is the same
  * each time, close-on-exec and the link's: do not read it or close it, tol_close()
  * does. Once it was closed all the same (closefrom(3)) the next call makes a new
- * one. It takes three descriptors, a socket in the space, and for all links of a
- * process one instance of inotify(7), by which the kernel tells that others died; where
+ * one. It takes three descriptors, a socket in the space, and for every 25 links of a
+ * process an instance of inotify(7), by which the kernel tells that others died; where
  * there are no more of these it is readable 200 times a second instead.
  * Those who send must still be able to reach the space by its path.
  *
