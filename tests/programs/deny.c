@@ -7,7 +7,8 @@
  *
  * ERROR: EPERM or ENOSYS. CALL: its name; "docker", what the default profile of
  * Docker refuses; "newer", all that are newer than Linux 5.1, as the profiles
- * of its time do. The C library's own calls go on: exit status 2, "no such call".
+ * of its time do. Exit status 2: no such call, or no program; 3: no filter here.
+ * For x86-64, whose calls all have a number here.
  */
 #include <errno.h>
 #include <linux/filter.h>
