@@ -30,6 +30,12 @@ static int result(long value)
 	return value < 0 ? -errno : (int)value;
 }
 
+/* A filter may refuse it: no right, and nothing that the link was opened for. */
+static int made(long value)
+{
+	return value < 0 && errno == EPERM ? -EACCES : result(value);
+}
+
 /* Says the kernel that the descriptor is of that kind? Without /proc: no. */
 static bool is_anonymous(int fd, const char *kind)
 {
@@ -48,7 +54,7 @@ static bool is_anonymous(int fd, const char *kind)
 
 int poll_set_open(void)
 {
-	return result(epoll_create1(EPOLL_CLOEXEC));
+	return made(epoll_create1(EPOLL_CLOEXEC));
 }
 
 int poll_set_add(int set, int fd, uint32_t what)
@@ -113,8 +119,8 @@ static socklen_t make_address(int dir_fd, const char *name,
 
 static int open_socket(void)
 {
-	return result(socket(AF_UNIX,
-			     SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+	return made(socket(AF_UNIX,
+			   SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 }
 
 int poll_socket_open(int dir_fd, const char *name, bool for_all,
@@ -127,7 +133,7 @@ int poll_socket_open(int dir_fd, const char *name, bool for_all,
 
 	if (fd < 0)
 		return fd;
-	err = result(bind(fd, (struct sockaddr *)&address, size_bytes));
+	err = made(bind(fd, (struct sockaddr *)&address, size_bytes));
 	if (err == 0)
 		err = result(fchmodat(dir_fd, name, for_all ? 0622 : 0600, 0));
 	if (err == 0)
@@ -197,8 +203,8 @@ int poll_socket_is_open(int dir_fd, const char *name)
 
 int poll_timer_open(void)
 {
-	return result(timerfd_create(CLOCK_MONOTONIC,
-				     TFD_NONBLOCK | TFD_CLOEXEC));
+	return made(timerfd_create(CLOCK_MONOTONIC,
+				   TFD_NONBLOCK | TFD_CLOEXEC));
 }
 
 int poll_timer_set(int timer, int64_t deadline_ns)

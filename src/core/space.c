@@ -162,18 +162,6 @@ int space_open_object(const struct space *space, const char *name,
 	return fd;
 }
 
-int space_check_object(int fd, uint32_t kind, uint64_t signature)
-{
-	struct object_layout head;
-	ssize_t n = sys_pread(fd, &head, sizeof(head), 0);
-
-	if (n < 0)
-		return (int)n;
-	if ((size_t)n < sizeof(head))
-		return -EBADMSG;
-	return object_check(&head, kind, signature);
-}
-
 /* Return: 0 it is one of ours; -EMEDIUMTYPE; as space_open_object() */
 static int read_object(const struct space *space, const char *name,
 		       struct object_layout *ret_head,

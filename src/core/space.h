@@ -64,9 +64,6 @@ void space_make_removed_name(char name[SPACE_REMOVED_NAME_BYTES],
 int space_open_object(const struct space *space, const char *name,
 		      bool writable, struct sys_stat *ret_stat);
 
-/* Reads and checks the head. Return: as object_check(), or -errno */
-int space_check_object(int fd, uint32_t kind, uint64_t signature);
-
 /**
  * space_check_kind - does the name stand for an object of that kind?
  * @ret_stat: NULL or of its file
