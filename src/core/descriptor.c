@@ -50,23 +50,48 @@ static void drain(struct tol_link *link, struct descriptor *d)
 {
 	uint32_t what[POLL_SET_MAX];
 	int count = poll_set_wait(d->set_fd, 0, what);
+	bool is_over = load_relaxed_64(&d->timer_ns) != POLL_FOREVER;
 
 	for (int i = 0; i < count; i++) {
 		if (what[i] == WHAT_SOCKET)
 			poll_socket_drain(d->socket_fd);
 		else if (what[i] == WHAT_DEATHS)
 			deaths_take_of(link);
+		else
+			is_over = true;	/* timer_ns may not say so: see below */
 	}
 	/* Setting it also empties it. */
-	if (load_relaxed_64(&d->timer_ns) != POLL_FOREVER)
+	if (is_over)
 		set_timer(d, POLL_FOREVER);
 	d->is_signalled = false;
+}
+
+/*
+ * Whoever takes the deaths of a group pokes its other links, without our lock, after
+ * they became suspects. Had we set the timer over that, we find them suspects now.
+ */
+static void set_deadline(struct tol_link *link, struct descriptor *d,
+			 enum watch_kind kind)
+{
+	const uint64_t *suspect_until_ns =
+		(uint64_t *)&link->polling->suspect_until_ns;
+	uint64_t seen;
+
+	do {
+		int64_t deadline_ns;
+
+		seen = load_acquire_64(suspect_until_ns);
+		deadline_ns =
+			polling_deadline_ns(link, POLLING_DESCRIPTOR, kind);
+		if (load_relaxed_64(&d->timer_ns) != (uint64_t)deadline_ns)
+			set_timer(d, deadline_ns);
+		fence_full();
+	} while (load_acquire_64(suspect_until_ns) != seen);
 }
 
 void descriptor_update(struct tol_link *link, enum watch_kind kind)
 {
 	struct descriptor *d = &link->polling->descriptors[kind];
-	int64_t deadline_ns;
 
 	if (d->set_fd < 0)
 		return;
@@ -86,9 +111,7 @@ void descriptor_update(struct tol_link *link, enum watch_kind kind)
 	drain(link, d);
 	if (!watch_is_armed(link, kind, d->armed))
 		d->armed = watch_arm(link, kind);
-	deadline_ns = polling_deadline_ns(link, POLLING_DESCRIPTOR, kind);
-	if (load_relaxed_64(&d->timer_ns) != (uint64_t)deadline_ns)
-		set_timer(d, deadline_ns);
+	set_deadline(link, d, kind);
 	if (watch_is_ready(link, kind))
 		signal_self(d);
 }
