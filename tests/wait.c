@@ -563,6 +563,57 @@ START_TEST(bad_arguments)
 }
 END_TEST
 
+/* ---- fork while other threads wait and close ---- */
+
+#define FORKS 300
+
+static uint32_t forks_are_done;
+
+static void use_and_close(const char *name)
+{
+	struct tol_wait wait = { NULL, TOL_RECV, 0 };
+
+	ck_assert_int_eq(tol_open(&wait.link, name, NULL), 0);
+	ck_assert_int_ge(tol_descriptor(wait.link, TOL_RECV), 0);
+	/* Short, but long enough to be in the set of all. */
+	ck_assert_int_eq(tol_wait(&wait, 1, 1), -ETIMEDOUT);
+	tol_close(wait.link);
+}
+
+static void *use_and_close_in_thread(void *context)
+{
+	while (!__atomic_load_n(&forks_are_done, __ATOMIC_ACQUIRE))
+		use_and_close("box0");
+	return context;
+}
+
+static int use_once(void *context)
+{
+	use_and_close("box1");
+	return *(int *)context;
+}
+
+/* Whoever holds a lock of ours then is not in the child: it has to be free there. */
+START_TEST(forked_meanwhile)
+{
+	pthread_t threads[2];
+	int status = 0;
+
+	make_all(2, 4, TOL_RECV);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL,
+						use_and_close_in_thread, NULL),
+				 0);
+	for (int i = 0; i < FORKS; i++)
+		ck_assert_int_eq(support_wait(support_fork(use_once, &status)),
+				 0);
+	__atomic_store_n(&forks_are_done, 1, __ATOMIC_RELEASE);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	unmake_all();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("wait");
@@ -583,6 +634,7 @@ int main(void)
 	tcase_add_test(tests, several_spaces);
 	tcase_add_test(tests, is_fair);
 	tcase_add_test(tests, after_fork);
+	tcase_add_test(tests, forked_meanwhile);
 	tcase_add_test(tests, with_descriptors);
 	tcase_add_test(tests, closed_behind_our_back);
 	tcase_add_test(tests, bad_arguments);

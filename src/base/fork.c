@@ -13,29 +13,47 @@ static const uint32_t no_process;
 const uint32_t *fork_process_word = &no_process;
 
 static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
-static const struct fork_hooks *hooks;
+static const struct fork_hooks *hooks, *outer_hooks;
 static bool is_registered;
 static uint32_t numbers_count;	/* inherited, so a child's number is new */
 
+/* Theirs first; once more if they were set before we had the guard. */
 static void before_fork(void)
 {
-	pthread_mutex_lock(&guard);
+	const struct fork_hooks *seen = NULL;
+
+	for (;;) {
+		pthread_mutex_lock(&guard);
+		if (outer_hooks == seen)
+			break;
+		seen = outer_hooks;
+		pthread_mutex_unlock(&guard);
+		seen->prepare();
+	}
 	if (hooks)
 		hooks->prepare();
 }
 
 static void after_fork_in_parent(void)
 {
+	const struct fork_hooks *outer = outer_hooks;
+
 	if (hooks)
 		hooks->parent();
 	pthread_mutex_unlock(&guard);
+	if (outer)
+		outer->parent();
 }
 
 static void after_fork_in_child(void)
 {
+	const struct fork_hooks *outer = outer_hooks;
+
 	if (hooks)
 		hooks->child();
 	pthread_mutex_unlock(&guard);
+	if (outer)
+		outer->child();
 }
 
 static int make_process_word(void)
@@ -98,4 +116,11 @@ void fork_guard_leave(void)
 void fork_set_hooks(const struct fork_hooks *new_hooks)
 {
 	hooks = new_hooks;
+}
+
+void fork_set_outer_hooks(const struct fork_hooks *new_hooks)
+{
+	pthread_mutex_lock(&guard);
+	outer_hooks = new_hooks;
+	pthread_mutex_unlock(&guard);
 }

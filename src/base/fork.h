@@ -33,6 +33,12 @@ void fork_guard_leave(void);
 /* One set of hooks; the segments' own. Call with the guard held. */
 void fork_set_hooks(const struct fork_hooks *hooks);
 
+/*
+ * Another set, of locks that are held while the guard is entered. To be set before
+ * any of them is taken, and for good. MT-Safe
+ */
+void fork_set_outer_hooks(const struct fork_hooks *hooks);
+
 extern const uint32_t *fork_process_word;
 
 /* This process's number; 0 in a child that has not called fork_init() yet. */

@@ -229,3 +229,13 @@ void deaths_take_of_hub(void)
 	take(group);
 	pthread_mutex_unlock(&lock);
 }
+
+void deaths_lock_for_fork(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+void deaths_unlock_after_fork(void)
+{
+	pthread_mutex_unlock(&lock);
+}

@@ -35,4 +35,8 @@ void deaths_take_of(struct tol_link *link);
 /* The same for that of the hub. */
 void deaths_take_of_hub(void);
 
+/* Around fork(); before hub_lock_for_fork(). */
+void deaths_lock_for_fork(void);
+void deaths_unlock_after_fork(void);
+
 #endif

@@ -25,7 +25,6 @@ static struct hub_space *spaces;
 static int set_fd = -1, timer_fd = -1;
 static uint32_t process_number;
 static uint32_t number = 1;	/* goes up when all is made anew */
-static bool has_deaths;
 
 /* Words of this process: no other sees them. */
 static uint32_t epoch;
@@ -43,7 +42,6 @@ static void start_afresh(void)
 	process_number = fork_process_number();
 	spaces = NULL;
 	set_fd = timer_fd = -1;
-	has_deaths = false;
 	store_release_32(&leader, 0);
 	store_release_32(&number, number + 1);
 }
@@ -119,8 +117,9 @@ static int join(struct tol_link *link, int deaths_fd)
 
 	if (err < 0 || polling->hub_number == number)
 		return err;
-	if (deaths_fd >= 0 && !has_deaths)
-		has_deaths = poll_set_add(set_fd, deaths_fd, WHAT_DEATHS) == 0;
+	/* -EEXIST mostly; not if who shared it had all left, and it was made anew. */
+	if (deaths_fd >= 0)
+		poll_set_add(set_fd, deaths_fd, WHAT_DEATHS);
 	for (at = spaces; at && strcmp(at->path, link->space_path) != 0;)
 		at = at->next;
 	if (!at)
@@ -296,4 +295,18 @@ void hub_interrupt(void)
 	futex_kernel_ops.wake(&epoch, INT_MAX);
 	if (timer >= 0 && process_number == fork_process_number())
 		poll_timer_set(timer, 0);
+}
+
+void hub_lock_for_fork(void)
+{
+	pthread_mutex_lock(&lock);
+}
+
+void hub_unlock_after_fork(bool is_child)
+{
+	if (is_child) {
+		store_release_32(&leader, 0);
+		store_release_32(&followers_count, 0);
+	}
+	pthread_mutex_unlock(&lock);
 }

@@ -27,6 +27,10 @@ uint32_t hub_epoch(void);
 /* Sleeps until somebody rang since @epoch, or the time, or for no reason. */
 void hub_sleep(uint32_t epoch, int64_t deadline_ns);
 
+/* Around fork(): no other thread is within. In the child nobody waits. */
+void hub_lock_for_fork(void);
+void hub_unlock_after_fork(bool is_child);
+
 /* For deaths: whoever sleeps looks at all links again. */
 void hub_poke(struct tol_link *link);
 

@@ -15,6 +15,7 @@
 #define SLICE_NS 5000000
 
 static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+static uint32_t has_hooks;
 
 static struct polling *make_one(void)
 {
@@ -28,8 +29,44 @@ static struct polling *make_one(void)
 	return polling;
 }
 
+/* ---- fork() while another thread holds a lock: the child has nobody to free it ---- */
+
+static void prepare_fork(void)
+{
+	pthread_mutex_lock(&making);
+	deaths_lock_for_fork();
+	hub_lock_for_fork();
+}
+
+static void leave_fork(bool is_child)
+{
+	hub_unlock_after_fork(is_child);
+	deaths_unlock_after_fork();
+	pthread_mutex_unlock(&making);
+}
+
+static void leave_fork_in_parent(void)
+{
+	leave_fork(false);
+}
+
+static void leave_fork_in_child(void)
+{
+	leave_fork(true);
+}
+
+static const struct fork_hooks hooks = {
+	.prepare = prepare_fork,
+	.parent = leave_fork_in_parent,
+	.child = leave_fork_in_child,
+};
+
 int polling_make(struct tol_link *link)
 {
+	if (!load_acquire_32(&has_hooks)) {
+		fork_set_outer_hooks(&hooks);
+		store_release_32(&has_hooks, 1);
+	}
 	pthread_mutex_lock(&making);
 	if (!link->polling)
 		__atomic_store_n(&link->polling, make_one(), __ATOMIC_RELEASE);
