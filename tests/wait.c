@@ -565,7 +565,7 @@ END_TEST
 
 /* ---- fork while other threads wait and close ---- */
 
-#define FORKS 300
+#define FORKS 100
 
 static uint32_t forks_are_done;
 
@@ -620,6 +620,7 @@ int main(void)
 	TCase *tests = support_tcase("wait");
 	int counts_count = (int)(sizeof(counts) / sizeof(counts[0]));
 
+	tcase_set_timeout(tests, 60);
 	tcase_add_loop_test(tests, tells_which, 0, counts_count);
 	tcase_add_loop_test(tests, wakes_for_each, 0, counts_count);
 	tcase_add_loop_test(tests, wakes_who_sleeps, 0, counts_count);

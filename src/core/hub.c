@@ -34,13 +34,18 @@ static uint32_t deaths_count;
 
 /*
  * All that was made before is somebody else's: of the parent process, or closed
- * behind our back. Links find out by the number; what they had is left to the parent,
- * or leaked, a few bytes.
+ * behind our back. Links find out by the number, and look at what they had no more.
  */
 static void start_afresh(void)
 {
 	process_number = fork_process_number();
-	spaces = NULL;
+	while (spaces) {
+		struct hub_space *next = spaces->next;
+
+		free(spaces->path);
+		free(spaces);
+		spaces = next;
+	}
 	set_fd = timer_fd = -1;
 	store_release_32(&leader, 0);
 	store_release_32(&number, number + 1);
