@@ -268,21 +268,52 @@ static void choose(size_t count)
 }
 
 /* Return: false it happened before one point and not before a later one */
-static bool find_flip(struct summary *summary)
+static bool look_for_flip(struct summary *summary)
 {
-	size_t before = 0, after = points_count;
-	char name[400];
-
+	summary->before = 0;
+	summary->after = points_count;
 	for (size_t i = 0; i < points_count; i++) {
 		if (points[i].outcome == HAPPENED_NOT)
-			before = i;
-		else if (points[i].outcome == HAPPENED && after > i)
-			after = i;
+			summary->before = i;
+		else if (points[i].outcome == HAPPENED && summary->after > i)
+			summary->after = i;
 	}
-	summary->before = before;
-	summary->after = after;
-	if (after > before)
-		return true;
+	return summary->after > summary->before;
+}
+
+/*
+ * A point is a number of times that an instruction has run. Where a random number is
+ * printed its digits are more or fewer by run, and a point lies before the flip or
+ * behind it: it says nothing, as one that was not reached.
+ */
+static bool is_steady(size_t i, struct summary *summary)
+{
+	int outcome = (int)points[i].outcome;
+
+	for (int n = 0; n < AGAIN_AT_FLIP; n++) {
+		if (!try(i, summary))
+			return true;
+		if ((int)points[i].outcome == outcome)
+			continue;
+		points[i].outcome = UNREACHED;
+		summary->lost_at = points[i];
+		summary->lost++;
+		return false;
+	}
+	return true;
+}
+
+static bool find_flip(struct summary *summary)
+{
+	size_t before, after;
+	char name[400];
+
+	do {
+		if (look_for_flip(summary))
+			return true;
+		before = summary->before;
+		after = summary->after;
+	} while (!is_steady(before, summary) || !is_steady(after, summary));
 	point_now = &points[before];
 	say_where();
 	points_name(&points[after], false, name, sizeof(name));
